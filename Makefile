@@ -1,0 +1,29 @@
+# Every target sets itself up: a virtual environment and a pip cache inside the checkout, nothing outside it.
+PYTHON ?= python3
+export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+BIN := .venv/bin
+
+.PHONY: help venv venv-models lock demo test test-models check build docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/'
+
+venv: .venv/.ready ## everything but the models extra, in .venv
+.venv/.ready: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import ensurepip, sys; assert (3, 10) <= sys.version_info < (3, 14)' || { \
+	  echo "make: needs Python 3.10 to 3.13 with venv (on Debian or Ubuntu: apt install python3-venv), or say PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements.lock
+	"$(BIN)/python" -m pip install --quiet -e '.[host,station,upload,dev]'
+	@touch $@
+
+venv-models: .venv-models/.ready ## .venv with the models extra (torch, ultralytics: about 6 GB), in .venv-models
+.venv-models/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -m venv --clear .venv-models
+	".venv-models/bin/python" -m pip install --quiet --require-hashes -r requirements.lock
+	".venv-models/bin/python" -m pip install --quiet -e '.[host,station,upload,models,dev]'
+	@touch $@
+
+lock: .venv/.ready ## resolve the device requirements again
+	"$(BIN)/uv" pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet --upgrade -o requirements.lock

@@ -1,0 +1,82 @@
+"""The manifest of a model package: what its files are, and how they must decide.
+
+A package is a directory: ``manifest.json``, the ONNX files it names, and ``golden/``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+SCHEMA = "edge-inspector/model/1"
+
+Precision = Literal["fp32", "int8"]
+UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+RelativePath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!.*\.\.)[^\\]+$")]
+
+
+class InputShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Size of the network input in pixels; a letterboxed image fills it exactly."""
+
+    width: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)]
+    height: Annotated[int, msgspec.Meta(ge=32, multiple_of=32)]
+
+
+class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Confidence at or above which a detection fails the part, and below which it is ignored."""
+
+    confidence: UnitInterval
+    low_confidence: UnitInterval
+
+    def __post_init__(self) -> None:
+        if self.low_confidence > self.confidence:
+            raise ValueError(f"low_confidence {self.low_confidence} is above confidence {self.confidence}")
+
+
+class GoldenDetection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A detection that the model must find again. Pixels of the golden image; left, top is the upper corner."""
+
+    class_id: int
+    confidence: UnitInterval
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture in the package and the detections, at or above ``low_confidence``, expected of one file."""
+
+    image: RelativePath
+    detections: tuple[GoldenDetection, ...]
+
+
+class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One ONNX file: a plain Ultralytics export (float32 RGB 0..1 in, decoded boxes out)."""
+
+    name: RelativePath
+    precision: Precision
+    sha256: Sha256
+    bytes: int
+    golden: tuple[Golden, ...]
+    metrics: dict[str, float]
+    made_by: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of ``manifest.json``. ``labels[class_id]`` names a class."""
+
+    schema: Literal["edge-inspector/model/1"]
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
+    version: Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+$")]
+    labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    input: InputShape
+    thresholds: Thresholds
+    files: Annotated[tuple[ModelFile, ...], msgspec.Meta(min_length=1)]
+
+
+def parse_manifest(document: bytes) -> Manifest:
+    """Parse ``manifest.json``; raise ``msgspec.ValidationError`` naming the first wrong field by its path."""
+    return msgspec.json.decode(document, type=Manifest)
