@@ -1,0 +1,3 @@
+"""Edge Inspector: inspects parts on a production line and accounts for every image."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Values in, values out: no clock, path, environment, logging or randomness."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
-VerdictName = Literal["pass", "fail", "review"]
+from inspector.core.detections import Detections
+from inspector.core.naming import legible, rfc3339
+from inspector.core.verdict import Verdict, VerdictName
+
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
@@ -95,3 +99,71 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelInfo | None
     disk_free_bytes: int
     settings_errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The part that a result speaks of: everything but what was decided."""
+
+    thing: str
+    ledger: str
+    seq: int
+    id: str
+    camera: str
+    part: str | None
+    captured_at: float
+    inspected_at: float
+    image: ImageInfo
+
+
+def compose(
+    subject: Subject, model: ModelInfo, verdict: Verdict, labels: tuple[str, ...], latency: Latency
+) -> Result:
+    """The result message of one inspection; times in seconds since the epoch."""
+    return Result(
+        schema="edge-inspector/result/1",
+        id=subject.id,
+        ledger=subject.ledger,
+        seq=subject.seq,
+        thing=subject.thing,
+        camera=legible(subject.camera),
+        part=subject.part,
+        captured_at=rfc3339(subject.captured_at),
+        inspected_at=rfc3339(subject.inspected_at),
+        image=subject.image,
+        model=model,
+        verdict=verdict.name,
+        reasons=verdict.reasons,
+        detections=describe(verdict.detections, labels),
+        detections_total=len(verdict.detections),
+        kept=verdict.keep,
+        latency_ms=latency,
+    )
+
+
+def describe(detections: Detections, labels: tuple[str, ...]) -> tuple[DetectionInfo, ...]:
+    """Detections as a message tells them: pixels to hundredths, confidences to six places."""
+    described = []
+    for box, confidence, class_id in zip(
+        detections.boxes.tolist(), detections.confidences.tolist(), detections.class_ids.tolist(), strict=True
+    ):
+        left, top, right, bottom = box
+        sizes = (round(each, 2) for each in (left, top, right - left, bottom - top))
+        described.append(DetectionInfo(class_id, labels[class_id], round(confidence, 6), *sizes))
+    return tuple(described)
+
+
+def encode(result: Result, max_bytes: int) -> bytes:
+    """The result as UTF-8 JSON of at most ``max_bytes``: the weakest detections are left out as needed."""
+    while len(document := msgspec.json.encode(result)) > max_bytes and result.detections:
+        result = msgspec.structs.replace(result, detections=result.detections[:-1])
+    if len(document) > max_bytes:
+        raise ValueError(
+            f"a result without detections takes {len(document)} bytes, MaxMessageBytes is {max_bytes}"
+        )
+    return document
+
+
+def topic(prefix: str, thing: str, kind: str) -> str:
+    """``<prefix>/<thing>/<kind>``; the kind is results, status, commands or commands/response."""
+    return f"{prefix}/{thing}/{kind}"

@@ -1,0 +1,1 @@
+"""The adapters: each module is the only importer of its technology."""

@@ -1,0 +1,116 @@
+"""Image file bytes -> Frame: who it is, when it was captured, its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import imagesize
+import numpy as np
+from numpy.typing import NDArray
+
+Orientation = Literal["apply", "ignore"]
+Pixels = NDArray[np.uint8]
+"""(height, width, 3) uint8, BGR."""
+
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
+"""How JPEG, PNG, BMP and TIFF files begin."""
+
+
+class FrameError(Exception):
+    """The image cannot be inspected; ``code`` is the reason its verdict carries."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One settled version of a file: what its inspection is an inspection of."""
+
+    path: str
+    """Relative to the image directory, ``/`` between its parts; undecodable bytes as surrogates."""
+    mtime_ns: int
+    size_bytes: int
+    sha256: str
+    occurrence: int = 0
+    """Tells repeated inspections of the same version apart when cycling; 0 otherwise."""
+
+    @property
+    def camera(self) -> str:
+        """The subdirectory that the file came in; empty for the image directory itself."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The file name."""
+        return self.path.rpartition("/")[2]
+
+    def inspection_id(self, thing: str) -> str:
+        """32 hexadecimal digits of a SHA-256 over the thing's name and every field."""
+        parts = (thing, self.path, self.mtime_ns, self.size_bytes, self.sha256, self.occurrence)
+        text = "\0".join(str(part) for part in parts)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded image."""
+
+    identity: Identity
+    captured_at: float
+    """Seconds since the epoch."""
+    pixels: Pixels
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return int(self.pixels.shape[0])
+
+
+def decode(data: bytes, orientation: Orientation, max_megapixels: float) -> Pixels:
+    """Decode JPEG, PNG, BMP, TIFF or WebP of 8 or 16 bits, grey, BGR or BGRA, to 8-bit BGR.
+
+    The format is told by the content, not by the name. 16 bits are cut to their upper 8; alpha is dropped;
+    of an animation or a multi-page file the first picture counts. ``orientation`` says whether the EXIF
+    orientation is applied. Raises FrameError: ``unreadable`` (empty, truncated, corrupt), ``unsupported``
+    (another format or pixel type) or ``too_large``, which is told from the header, before decoding.
+    """
+    if not data:
+        raise FrameError("unreadable", "the file is empty")
+    if not (data.startswith(SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")):
+        raise FrameError("unsupported", "the content is not JPEG, PNG, BMP, TIFF or WebP")
+    _check_megapixels(data, max_megapixels)
+    flags = cv2.IMREAD_COLOR
+    if orientation == "ignore":
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise FrameError("unreadable", f"the decoder gave up: {error.err or error}") from error
+    if pixels is None:
+        raise FrameError(
+            "unreadable", "the picture is truncated, corrupt or of a pixel type that is not read"
+        )
+    return np.asarray(pixels, np.uint8)
+
+
+def _check_megapixels(data: bytes, max_megapixels: float) -> None:
+    try:
+        width, height = imagesize.get(io.BytesIO(data))
+    except Exception as error:  # a hostile header may break the parser in any way
+        raise FrameError("unreadable", f"the header cannot be read: {error}") from error
+    if width < 1 or height < 1:
+        raise FrameError("unreadable", "the header gives no width and height")
+    if width * height > max_megapixels * 1e6:
+        size = f"{width}x{height} pixels are above MaxImageMegapixels {max_megapixels:g}"
+        raise FrameError("too_large", size)

@@ -1,0 +1,197 @@
+"""Model package -> raw output. The only importer of onnxruntime."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from inspector.core.detections import RAW_FLOOR, Detections, decode
+from inspector.core.frame import Pixels
+from inspector.core.message import Latency, ModelInfo
+from inspector.core.package import Manifest, ModelFile, Precision, Thresholds, parse_manifest
+from inspector.core.tensor import to_tensor
+
+
+class PackageError(Exception):
+    """The model package cannot be used; says which, why and what to do."""
+
+    def __init__(self, path: Path, cause: str, fix: str) -> None:
+        super().__init__(f"model package {path} refused: {cause}; {fix}")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What an ONNX file says of itself: Ultralytics writes it into the metadata at export."""
+
+    labels: tuple[str, ...]
+    input_name: str
+    input_width: int
+    input_height: int
+
+
+class Detector:
+    """A loaded model. ``detect`` may be called from one thread at a time."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        network: Network,
+        info: ModelInfo,
+        thresholds: Thresholds | None,
+    ) -> None:
+        self.info = info
+        self.labels = network.labels
+        self.thresholds = thresholds
+        self._network = network
+        self._session = session
+
+    def detect(
+        self, pixels: Pixels, *, iou: float = 0.7, max_detections: int = 300
+    ) -> tuple[Detections, Latency]:
+        """Find defects in (height, width, 3) uint8 BGR pixels, down to a confidence of 0.05.
+
+        Returns detections in pixels of the image and how long each stage took. ONNX Runtime's own exceptions
+        pass through.
+        """
+        started = time.perf_counter()
+        tensor, letterbox = to_tensor(pixels, self._network.input_width, self._network.input_height)
+        prepared = time.perf_counter()
+        output = self._session.run(None, {self._network.input_name: tensor})[0]
+        inferred = time.perf_counter()
+        detections = decode(output, letterbox, confidence=RAW_FLOOR, iou=iou, max_detections=max_detections)
+        finished = time.perf_counter()
+        return detections, Latency(
+            preprocess=_ms(started, prepared),
+            inference=_ms(prepared, inferred),
+            postprocess=_ms(inferred, finished),
+        )
+
+
+def load(path: Path, *, precision: Precision = "fp32", threads: int = 0) -> Detector:
+    """Load a model package (a directory with ``manifest.json``) or a single ONNX file exported by Ultralytics.
+
+    Every file's SHA-256 is checked before ONNX Runtime sees it. Raises PackageError.
+    """
+    try:
+        if path.is_dir():
+            return _load_package(path, precision, threads)
+        return _load_file(path, threads)
+    except OSError as error:
+        raise PackageError(
+            path, _cause(error), "deploy com.edgeinspector.Model or mend ModelDirectory"
+        ) from error
+
+
+def _load_package(directory: Path, precision: Precision, threads: int) -> Detector:
+    manifest = _manifest(directory)
+    file = _choose(directory, manifest, precision)
+    content = (directory / file.name).read_bytes()
+    if (actual := hashlib.sha256(content).hexdigest()) != file.sha256:
+        cause = f"{file.name} has SHA-256 {actual[:12]}…, manifest.json says {file.sha256[:12]}…"
+        raise PackageError(directory, cause, "redeploy com.edgeinspector.Model")
+    session, network = _open(directory / file.name, content, threads)
+    expected = (manifest.labels, manifest.input.width, manifest.input.height)
+    if (network.labels, network.input_width, network.input_height) != expected:
+        raise PackageError(directory, f"{file.name} disagrees with manifest.json", "package the model again")
+    info = ModelInfo(manifest.name, manifest.version, file.precision, file.sha256)
+    return Detector(session, network, info, manifest.thresholds)
+
+
+def _manifest(directory: Path) -> Manifest:
+    try:
+        return parse_manifest((directory / "manifest.json").read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PackageError(
+            directory, f"manifest.json: {error}", "redeploy com.edgeinspector.Model"
+        ) from error
+
+
+def _choose(directory: Path, manifest: Manifest, precision: Precision) -> ModelFile:
+    for file in manifest.files:
+        if file.precision == precision:
+            return file
+    offered = ", ".join(file.precision for file in manifest.files)
+    raise PackageError(
+        directory, f"it holds no {precision} file, only {offered}", f"set Precision to {offered}"
+    )
+
+
+def _load_file(path: Path, threads: int) -> Detector:
+    content = path.read_bytes()
+    session, network = _open(path, content, threads)
+    info = ModelInfo(path.stem, "0.0.0", "fp32", hashlib.sha256(content).hexdigest())
+    return Detector(session, network, info, None)
+
+
+def _open(path: Path, content: bytes, threads: int) -> tuple[onnxruntime.InferenceSession, Network]:
+    try:
+        session = onnxruntime.InferenceSession(content, _options(threads), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a file it cannot load
+        raise PackageError(path, f"ONNX Runtime cannot load it: {error}", "export the model again") from error
+    return session, _describe(path, session)
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    # Spinning burns whole cores between two frames; a device has other work to do.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def _describe(path: Path, session: onnxruntime.InferenceSession) -> Network:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    metadata = session.get_modelmeta().custom_metadata_map
+    try:
+        names = ast.literal_eval(metadata["names"])
+        labels = tuple(str(names[class_id]) for class_id in range(len(names)))
+        height, width = _input_size(inputs[0].shape, metadata)
+    except (KeyError, ValueError, SyntaxError, TypeError) as error:
+        cause = f"its metadata lacks what Ultralytics writes at export ({error!r})"
+        raise PackageError(path, cause, "export it with `yolo export format=onnx`") from error
+    expected = [1, 4 + len(labels)]
+    actual = outputs[0].shape
+    is_detector = metadata.get("task", "detect") == "detect" and len(inputs) == 1 and len(actual) == 3
+    if not is_detector or inputs[0].type != "tensor(float)" or not _agrees(actual[:2], expected):
+        cause = f"it is no YOLOv8 detector of {len(labels)} classes: output {actual}, expected {expected} and anchors"
+        raise PackageError(path, cause, "export a YOLOv8 detection model, without NMS in the graph")
+    return Network(labels, inputs[0].name, width, height)
+
+
+def _input_size(shape: list[Any], metadata: dict[str, str]) -> tuple[int, int]:
+    """(height, width) in pixels: the graph's own, else the ``imgsz`` of the export."""
+    if all(isinstance(side, int) for side in shape[2:4]):
+        return int(shape[2]), int(shape[3])
+    height, width = ast.literal_eval(metadata["imgsz"])
+    return int(height), int(width)
+
+
+def _agrees(actual: list[Any], expected: list[int]) -> bool:
+    """Whether a shape fits; a dimension that is dynamic has a name in place of a number."""
+    return all(not isinstance(a, int) or a == e for a, e in zip(actual, expected, strict=True))
+
+
+def _ms(started: float, finished: float) -> float:
+    return round((finished - started) * 1e3, 3)
+
+
+def _cause(error: OSError) -> str:
+    return f"{error.filename or 'a file'}: {error.strerror or error}"
+
+
+def warm_up(detector: Detector) -> None:
+    """Run once, so that the first frame does not pay for lazy allocation; raises what ``detect`` raises."""
+    blank: NDArray[np.uint8] = np.full((64, 64, 3), 114, np.uint8)
+    detector.detect(blank)
