@@ -27,8 +27,8 @@ MACHINES = ("x86_64", "aarch64")
 OLDEST_GLIBC = (2, 28)
 
 UNREACHABLE = (
-    "the package index could not be reached, and the artifact holds no wheelhouse. Give the device a network (a "
-    "proxy or a private index is set by HTTPS_PROXY or PIP_INDEX_URL), or deploy an artifact that holds the "
+    "the package index could not be reached, and the artifact holds no wheelhouse. Give the device a network "
+    "(HTTPS_PROXY and PIP_INDEX_URL set a proxy and a private index), or deploy an artifact that holds the "
     "packages (make build WHEELHOUSE=1)"
 )
 WHEEL_MISSING = (
@@ -87,9 +87,8 @@ def environment_key(lock: bytes, version: "tuple[int, int]") -> str:
 def install(requirements: Path, link: Path) -> Path:
     """Make or reuse the environment for ``requirements``, point ``link`` at it and return where it is."""
     check_python(sys.version_info[:2])
-    environment = link.with_name(
-        f"{link.name}-{environment_key(requirements.read_bytes(), sys.version_info[:2])}"
-    )
+    key = environment_key(requirements.read_bytes(), sys.version_info[:2])
+    environment = link.with_name(f"{link.name}-{key}")
     if is_complete(environment):
         say(f"using {environment}")
     else:
@@ -114,6 +113,7 @@ def make(environment: Path, requirements: Path) -> None:
     try:
         venv.create(environment, clear=True, with_pip=True)
         run_pip(environment, requirements)
+        os.sync()  # a power cut must not leave the mark without the files
         (environment / COMPLETE).touch()
     except BaseException:
         shutil.rmtree(environment, ignore_errors=True)

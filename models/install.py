@@ -1,0 +1,155 @@
+"""Check the model package that this file came with, and make it the current one.
+
+Greengrass runs this at every deployment and every start of the nucleus, with the system's python3: standard
+library only. ``--work DIR`` gets a copy of the package at ``DIR/<version>-<hash>``, and ``DIR/current``, a symbolic
+link, leads to it from one moment to the next: whoever looks finds the old package or the new one, whole. The
+package used before stays for a rollback.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+class PackageError(Exception):
+    """Why the package was not installed, and what to do."""
+
+
+def read_manifest(package: Path) -> "dict[str, Any]":
+    """The manifest, its shape checked as far as this file relies on it."""
+    path = package / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        list_files(manifest)
+        str(manifest["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PackageError(
+            f"model package {package} refused: {MANIFEST} cannot be read ({error!r}); "
+            "build it again (make build) and redeploy com.edgeinspector.Model"
+        ) from error
+    return manifest
+
+
+def list_files(manifest: "dict[str, Any]") -> "dict[str, str | None]":
+    """Each file that the manifest names -> its SHA-256, or None for a picture, which has none."""
+    hashes = {file["name"]: file["sha256"] for file in manifest["files"]}
+    pictures = {golden["image"]: None for file in manifest["files"] for golden in file["golden"]}
+    return {**pictures, **hashes}
+
+
+def find_fault(package: Path, manifest: "dict[str, Any]") -> "str | None":
+    """What is wrong with the first file that is not as the manifest says; None where all are."""
+    for name, expected in list_files(manifest).items():
+        path = package / name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            return f"{name} lies outside the package"
+        if path.is_symlink() or not path.is_file():
+            return f"{name} is missing"
+        if expected is not None and hash_file(path) != expected:
+            return f"{name} has SHA-256 {hash_file(path)}, {MANIFEST} says {expected}"
+    return None
+
+
+def hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def install(package: Path, work: Path) -> Path:
+    """Copy the package into ``work`` unless it is there, make it current, and return where it is."""
+    manifest = read_manifest(package)
+    fault = find_fault(package, manifest)
+    if fault:
+        raise PackageError(
+            f"model package {package} refused: {fault}; redeploy com.edgeinspector.Model. "
+            "The model in use goes on"
+        )
+    target = work / "{}-{}".format(manifest["version"], hash_file(package / MANIFEST)[:12])
+    if not is_installed(target, package, manifest):
+        copy(package, [MANIFEST, *list_files(manifest)], target)
+    os.utime(target)  # tells, later, which package was used last
+    point(work / "current", target)
+    remove_unused(work, target)
+    return target
+
+
+def is_installed(target: Path, package: Path, manifest: "dict[str, Any]") -> bool:
+    """Whether ``target`` holds the package, whole and undamaged."""
+    copied = target / MANIFEST
+    return (
+        copied.is_file()
+        and copied.read_bytes() == (package / MANIFEST).read_bytes()
+        and find_fault(target, manifest) is None
+    )
+
+
+def copy(package: Path, names: "list[str]", target: Path) -> None:
+    """Copy beside ``target``, flush it to the disk, then rename: a target that is there is whole."""
+    partial = target.with_name(f".{target.name}.partial")
+    for stale in target.parent.glob(".*.partial"):
+        shutil.rmtree(stale, ignore_errors=True)
+    try:
+        for name in names:
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(package / name, partial / name)
+        os.sync()
+        shutil.rmtree(target, ignore_errors=True)  # only a damaged one can be there
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def point(link: Path, target: Path) -> None:
+    """Let ``link`` lead to ``target``, in one step."""
+    if link.exists() and not link.is_symlink():
+        raise PackageError(f"{link} is in the way: it should be a symbolic link. Remove it and deploy again")
+    fresh = link.with_name(f".{link.name}.new")
+    if fresh.is_symlink():
+        fresh.unlink()
+    fresh.symlink_to(target.name)
+    fresh.replace(link)
+
+
+def remove_unused(work: Path, current: Path) -> None:
+    """Remove the packages but the current one and the one used before it."""
+    packages = [found.parent for found in work.glob(f"*/{MANIFEST}") if not found.parent.is_symlink()]
+    others = sorted((path for path in packages if path != current), key=lambda path: path.stat().st_mtime_ns)
+    for path in others[:-1]:
+        say(f"removing {path}, unused")
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"install: {text}\n")
+    sys.stdout.flush()
+
+
+def main(argv: "list[str] | None" = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Check the model package that this file came with, and make it the current one.",
+        epilog="example:\n  python3 models/install.py --work /greengrass/v2/work/com.edgeinspector.Model",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--work", type=Path, required=True, metavar="DIR", help="the component's work directory"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        target = install(Path(__file__).resolve().parent, arguments.work)
+    except (PackageError, OSError) as error:
+        sys.stderr.write(f"install: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    say(f"current is {target}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
