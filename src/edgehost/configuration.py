@@ -1,0 +1,195 @@
+"""Each component's configuration: a tree of case-insensitive keys whose leaves carry the time they were set.
+
+Kept under the host's root as JSON, so that it survives a restart. Source: ``Topics`` and ``Topic`` of the nucleus.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KeyPath = tuple[str, ...]
+Watcher = Callable[[KeyPath], None]
+
+
+class StaleUpdateError(Exception):
+    """A value in the tree is newer than the update."""
+
+
+@dataclass(slots=True)
+class Leaf:
+    """A scalar, a list or null, and when it was set (milliseconds since 1970)."""
+
+    value: Any
+    modified_ms: int
+
+
+class Branch:
+    """A mapping. Keys compare without case and keep the spelling they came with first."""
+
+    __slots__ = ("_children",)
+
+    def __init__(self) -> None:
+        self._children: dict[str, tuple[str, Branch | Leaf]] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, Branch | Leaf]]:
+        return iter(self._children.values())
+
+    def get(self, key: str) -> tuple[str, Branch | Leaf] | None:
+        """The key as spelled in the tree, and its node."""
+        return self._children.get(key.casefold())
+
+    def put(self, key: str, node: Branch | Leaf) -> None:
+        """Set a child, keeping the spelling of a key that is there already."""
+        spelled = self._children.get(key.casefold(), (key,))[0]
+        self._children[key.casefold()] = (spelled, node)
+
+    def find(self, path: Sequence[str]) -> tuple[KeyPath, Branch | Leaf] | None:
+        """The node at ``path`` with the path as spelled, or None."""
+        spelled: KeyPath = ()
+        node: Branch | Leaf = self
+        for key in path:
+            child = node.get(key) if isinstance(node, Branch) else None
+            if child is None:
+                return None
+            spelled, node = (*spelled, child[0]), child[1]
+        return spelled, node
+
+
+class ConfigurationStore:
+    """The configuration of every component, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._components: dict[str, Branch] = {}
+        self._watchers: dict[str, list[tuple[KeyPath, Watcher]]] = {}
+        if path.exists():
+            for name, stored in json.loads(path.read_text()).items():
+                self._components[name] = _load(stored)
+
+    def __contains__(self, component: str) -> bool:
+        return component in self._components
+
+    def find(self, component: str, path: Sequence[str] = ()) -> tuple[KeyPath, Branch | Leaf] | None:
+        """The node at ``path`` of a component and its path as spelled; None where either isn't there."""
+        tree = self._components.get(component)
+        return tree.find(path) if tree else None
+
+    def value(self, component: str, path: Sequence[str] = ()) -> Any:
+        """The plain value at ``path``. Raises KeyError where there is none."""
+        found = self.find(component, path)
+        if found is None:
+            raise KeyError(f"{component}: /{'/'.join(path)}")
+        return plain(found[1])
+
+    def merge(self, component: str, path: Sequence[str], values: Mapping[str, Any], at_ms: int) -> None:
+        """Merge ``values`` into the mapping at ``path``, as of ``at_ms``; watchers hear of every leaf that changed.
+
+        Raises StaleUpdateError, with nothing changed, where a leaf that is there is newer.
+        """
+        tree = self._components.setdefault(component, Branch())
+        nested = _nested(path, values)
+        _check_fresh(tree, nested, at_ms)
+        changed = list(_merge(tree, nested, at_ms, ()))
+        self._save()
+        self._notify(component, changed)
+
+    def add_defaults(self, component: str, defaults: Mapping[str, Any]) -> None:
+        """Add the keys that the component lacks; what is there already stays, whatever a new version's default is."""
+        tree = self._components.setdefault(component, Branch())
+        changed = list(_add_missing(tree, defaults, ()))
+        self._save()
+        self._notify(component, changed)
+
+    def watch(self, component: str, path: Sequence[str], watcher: Watcher) -> Callable[[], None]:
+        """Call ``watcher`` with the path of each leaf that changes at or below ``path``; returns what ends that."""
+        entry = (tuple(key.casefold() for key in path), watcher)
+        self._watchers.setdefault(component, []).append(entry)
+        return lambda: self._watchers[component].remove(entry)
+
+    def _notify(self, component: str, changed: list[KeyPath]) -> None:
+        for path in changed:
+            folded = tuple(key.casefold() for key in path)
+            for prefix, watcher in list(self._watchers.get(component, ())):
+                if folded[: len(prefix)] == prefix:
+                    watcher(path)
+
+    def _save(self) -> None:
+        stored = {name: _dump(tree) for name, tree in self._components.items()}
+        partial = self._path.with_suffix(".partial")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(stored, indent=1))
+        partial.replace(self._path)
+
+
+def plain(node: Branch | Leaf) -> Any:
+    """The node as JSON-like values."""
+    if isinstance(node, Leaf):
+        return node.value
+    return {key: plain(child) for key, child in node}
+
+
+def _nested(path: Sequence[str], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    for key in reversed(path):
+        values = {key: values}
+    return values
+
+
+def _check_fresh(branch: Branch, values: Mapping[str, Any], at_ms: int) -> None:
+    for key, value in values.items():
+        _, node = branch.get(key) or (key, None)
+        if isinstance(node, Branch) and isinstance(value, Mapping):
+            _check_fresh(node, value, at_ms)
+        elif node is not None and _newest(node) > at_ms:
+            raise StaleUpdateError(key)
+
+
+def _newest(node: Branch | Leaf) -> int:
+    if isinstance(node, Leaf):
+        return node.modified_ms
+    return max((_newest(child) for _, child in node), default=0)
+
+
+def _merge(branch: Branch, values: Mapping[str, Any], at_ms: int, path: KeyPath) -> Iterator[KeyPath]:
+    for key, value in values.items():
+        spelled, node = branch.get(key) or (key, None)
+        here = (*path, spelled)
+        if isinstance(value, Mapping):
+            if not isinstance(node, Branch):
+                node = Branch()
+                branch.put(key, node)
+            yield from _merge(node, value, at_ms, here)
+            continue
+        branch.put(key, Leaf(value, at_ms))
+        if not (isinstance(node, Leaf) and _same(node.value, value)):
+            yield here
+
+
+def _add_missing(branch: Branch, defaults: Mapping[str, Any], path: KeyPath) -> Iterator[KeyPath]:
+    for key, value in defaults.items():
+        spelled, node = branch.get(key) or (key, None)
+        if node is None:
+            yield from _merge(branch, {key: value}, 1, path)
+        elif isinstance(node, Branch) and isinstance(value, Mapping):
+            yield from _add_missing(node, value, (*path, spelled))
+
+
+def _same(old: Any, new: Any) -> bool:
+    # 1, 1.0 and True are equal in Python and three different values in a configuration.
+    return type(old) is type(new) and bool(old == new)
+
+
+def _dump(node: Branch | Leaf) -> Any:
+    if isinstance(node, Leaf):
+        return [node.value, node.modified_ms]
+    return {key: _dump(child) for key, child in node}
+
+
+def _load(stored: Any) -> Branch:
+    branch = Branch()
+    for key, value in stored.items():
+        branch.put(key, _load(value) if isinstance(value, dict) else Leaf(*value))
+    return branch

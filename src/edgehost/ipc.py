@@ -1,0 +1,50 @@
+"""The IPC server: the Unix socket, and the connections that are open on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgehost.call import Handler
+from edgehost.connection import Authenticate, Connection
+
+
+class IpcServer:
+    """Serves ``operations`` at ``path`` to every connection whose token ``authenticate`` turns into a component."""
+
+    def __init__(self, path: Path, authenticate: Authenticate, operations: Mapping[str, Handler]) -> None:
+        self.path = path
+        self._authenticate = authenticate
+        self._operations = operations
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. A socket left behind by a host that was killed is replaced."""
+        self.path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        self.path.chmod(0o600)
+
+    async def stop(self) -> None:
+        """Close every connection and stop listening."""
+        if self._server is None:
+            return
+        self._server.close()
+        self.disconnect_all()
+        await asyncio.gather(*(connection.closed.wait() for connection in set(self._connections)))
+        await self._server.wait_closed()
+        self.path.unlink(missing_ok=True)
+
+    def disconnect_all(self) -> None:
+        """Cut every connection, as a restart of the nucleus would."""
+        for connection in list(self._connections):
+            connection.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer, self._authenticate, self._operations)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
