@@ -1,0 +1,154 @@
+"""What the pipeline and the courier ask of the shell, and the values that pass between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Literal, Protocol
+
+from inspector.core.detections import Detections
+from inspector.core.frame import Identity, Pixels
+from inspector.core.message import Latency, ModelInfo
+from inspector.core.package import Thresholds
+
+Target = Literal["topic", "iot_core"]
+"""Where results are published: the local topic, AWS IoT Core."""
+
+
+class Blocked(Exception):
+    """Work cannot go on until something outside is mended: names the thing, the cause and the fix."""
+
+    def __init__(self, thing: str, cause: object, fix: str) -> None:
+        super().__init__(f"{thing}: {cause}; {fix}")
+
+
+class ImageGoneError(Exception):
+    """The file to keep was removed or overwritten by somebody else."""
+
+
+class Refused(Exception):
+    """This publish will fail every time: it is parked until the configuration changes or a restart."""
+
+
+class Unreachable(Exception):
+    """This publish failed now and may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A settled file that was not inspected yet."""
+
+    path: str
+    """Relative to the image directory."""
+    source: Path
+    """Where the file is now."""
+    mtime_ns: int
+    size_bytes: int
+    captured_at: float
+    """Seconds since the epoch."""
+    occurrence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A file that is ours, and its content; ``data`` is None where the file is too large to be read."""
+
+    identity: Identity
+    source: Path
+    captured_at: float
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the ledger: one inspection, decided."""
+
+    seq: int
+    id: str
+    path: str
+    source: Path
+    mtime_ns: int
+    size_bytes: int
+    keep: tuple[str, ...]
+    message: bytes
+    is_stored: bool
+    """Whether the keeper has the image, where it is to be kept."""
+    is_settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the ledger is to record; it gives the sequence number, which goes into the message."""
+
+    id: str
+    claimed: Claimed
+    verdict: str
+    keep: tuple[str, ...]
+    raw: bytes
+    """The detections down to 0.05, as JSON."""
+    compose: Callable[[int], bytes]
+    targets: tuple[Target, ...]
+
+
+class Source(Protocol):
+    """Where candidates come from."""
+
+    def candidates(self, stop: Event) -> Iterator[Candidate]: ...
+
+    def claim(self, candidate: Candidate, stop: Event) -> Claimed | None: ...
+
+    def settle(self, entry: Entry) -> bool: ...
+
+
+class Detector(Protocol):
+    """A loaded model."""
+
+    info: ModelInfo
+    labels: tuple[str, ...]
+    thresholds: Thresholds | None
+
+    def detect(self, pixels: Pixels, *, iou: float, max_detections: int) -> tuple[Detections, Latency]: ...
+
+
+class Keeper(Protocol):
+    """Where images for relabelling go."""
+
+    def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> tuple[str, ...]: ...
+
+
+class Ledger(Protocol):
+    """What was seen, decided, published and kept. Every change is durable when its call returns."""
+
+    id: str
+
+    def last_seq(self) -> int: ...
+
+    def is_inspected(self, path: str, mtime_ns: int, size_bytes: int) -> bool: ...
+
+    def attempt(self, inspection_id: str) -> int: ...
+
+    def find(self, inspection_id: str) -> Entry | None: ...
+
+    def decide(self, decision: Decision, decided_at: float) -> Entry: ...
+
+    def raw(self, seq: int) -> bytes: ...
+
+    def mark_stored(self, entry: Entry, evicted: tuple[str, ...]) -> None: ...
+
+    def mark_settled(self, entry: Entry, *, remains: bool) -> None: ...
+
+    def unsettled(self) -> list[Entry]: ...
+
+    def waiting(self, target: Target, *, after: int, upto: int | None = None) -> tuple[int, bytes] | None: ...
+
+    def mark_published(self, seq: int, target: Target, published_at: float) -> None: ...
+
+    def park(self, seq: int, target: Target, error: str) -> None: ...
+
+
+class Publish(Protocol):
+    """Publishes one message to one target; raises Refused or Unreachable."""
+
+    def __call__(self, topic: str, payload: bytes) -> None: ...

@@ -1,0 +1,58 @@
+"""The image directory -> one file after another, over and over, for demonstrations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+from inspector.core.naming import capture_time, is_left_alone
+from inspector.core.settings import Settings
+from inspector.ports import Blocked, Candidate
+
+
+class Cycle:
+    """Goes through the files of a directory and its subdirectories in the order of their paths.
+
+    Raises Blocked where the directory is missing.
+    """
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        self._root = root
+        self._settings = settings
+
+    def candidates(self, stop: Event) -> Iterator[Candidate]:
+        """One file every InferenceInterval, each time as a new occurrence, until ``stop`` is set."""
+        while not stop.is_set():
+            paths = self._paths()
+            for path in paths:
+                if candidate := self._candidate(path):
+                    yield candidate
+                if stop.wait(self._settings.inference_interval):
+                    return
+            if not paths:
+                stop.wait(self._settings.inference_interval)
+
+    def _paths(self) -> list[Path]:
+        if not self._root.is_dir():
+            raise Blocked(
+                f"image directory {self._root}", "it is missing", "create it or mend ImageDirectory"
+            )
+        return sorted(path for path in self._root.rglob("*") if self._is_ours(path))
+
+    def _is_ours(self, path: Path) -> bool:
+        parts = path.relative_to(self._root).parts
+        hidden = any(part.startswith(".") for part in parts)
+        return not (hidden or path.is_symlink() or is_left_alone(path.name, self._settings.ignore_pattern))
+
+    def _candidate(self, path: Path) -> Candidate | None:
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return None
+        if not path.is_file():
+            return None
+        captured_at = capture_time(path.name, status.st_mtime, self._settings.capture_time_pattern)
+        relative = path.relative_to(self._root).as_posix()
+        return Candidate(relative, path, status.st_mtime_ns, status.st_size, captured_at, time.time_ns())

@@ -1,0 +1,135 @@
+"""Images kept for relabelling, each with a sidecar that holds its message and every detection down to 0.05.
+
+1. The image is durable before its sidecar appears, and the sidecar appears whole: an image without a sidecar is
+   one whose keeping was cut short, and is kept again.
+2. Images that a model could learn from are in ``kept``; those that could not be read are in ``quarantine``.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from inspector.core.curation import KeptImage, evictions
+from inspector.ports import Blocked, Entry, ImageGoneError
+
+SCHEMA = "edge-inspector/kept/1"
+
+
+class Sidecar(msgspec.Struct, frozen=True):
+    """What stands beside a kept image, as ``<id>.json``."""
+
+    schema: str
+    id: str
+    seq: int
+    reasons: tuple[str, ...]
+    image: str
+    """The image's file name, beside the sidecar."""
+    result: msgspec.Raw
+    """The result message as published."""
+    raw_detections: msgspec.Raw
+    """Detections down to 0.05, as in the message."""
+
+
+class DirectoryKeeper:
+    """Keeps images in ``kept`` and ``quarantine`` of the work directory, within one budget."""
+
+    def __init__(self, work: Path, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._kept_directory = work / "kept"
+        self._quarantine_directory = work / "quarantine"
+        self._kept: dict[str, KeptImage] = {}
+        try:
+            for directory in (self._kept_directory, self._quarantine_directory):
+                directory.mkdir(mode=0o750, exist_ok=True)
+                self._kept |= _read_sidecars(directory)
+        except OSError as error:
+            raise Blocked(f"directory {work}", error.strerror, _FIX) from error
+
+    def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> tuple[str, ...]:
+        """Keep the image of an entry; return the ids of those that were removed to make room for it.
+
+        ``raw`` is the detections down to 0.05 as JSON; ``data`` is the file's content, None: it is read again.
+        Raises ImageGoneError where the file is no longer there as it was, and Blocked where the disk fails.
+        """
+        directory = self._quarantine_directory if "error" in entry.keep else self._kept_directory
+        image = directory / (entry.id + _suffix(entry.source.name))
+        sidecar = Sidecar(
+            SCHEMA, entry.id, entry.seq, entry.keep, image.name, _json(entry.message), _json(raw)
+        )
+        try:
+            with _content(entry, data) as reader:
+                _write_durably(image, reader)
+            _write_durably(directory / f"{entry.id}.json", io.BytesIO(msgspec.json.encode(sidecar)))
+            size_bytes = image.stat().st_size + len(entry.message) + len(raw)
+            self._kept[entry.id] = KeptImage(entry.id, entry.seq, entry.keep, size_bytes)
+            return self._make_room()
+        except OSError as error:
+            raise Blocked(f"kept image {image}", error.strerror, _FIX) from error
+
+    def _make_room(self) -> tuple[str, ...]:
+        removed = evictions(self._kept.values(), self._max_bytes)
+        for kept in removed:
+            directory = self._quarantine_directory if "error" in kept.reasons else self._kept_directory
+            for path in directory.glob(f"{kept.id}.*"):
+                path.unlink()
+            del self._kept[kept.id]
+        return tuple(kept.id for kept in removed)
+
+
+_FIX = "make room on the disk and see that the work directory can be written"
+
+
+def _read_sidecars(directory: Path) -> dict[str, KeptImage]:
+    kept = {}
+    for path in directory.glob("*.json"):
+        sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
+        size_bytes = path.stat().st_size + (directory / sidecar.image).stat().st_size
+        kept[sidecar.id] = KeptImage(sidecar.id, sidecar.seq, sidecar.reasons, size_bytes)
+    return kept
+
+
+def _suffix(name: str) -> str:
+    """The file's extension where it is a plain one: names come from outside."""
+    found = re.search(r"\.[A-Za-z0-9]{1,8}$", name)
+    return found[0].lower() if found else ".image"
+
+
+def _json(document: bytes) -> msgspec.Raw:
+    return msgspec.Raw(document)
+
+
+def _content(entry: Entry, data: bytes | None) -> BinaryIO:
+    if data is not None:
+        return io.BytesIO(data)
+    try:
+        descriptor = os.open(entry.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ImageGoneError(f"{entry.source} was removed") from error
+    file = os.fdopen(descriptor, "rb")
+    status = os.fstat(descriptor)
+    if (status.st_mtime_ns, status.st_size) != (entry.mtime_ns, entry.size_bytes):
+        file.close()
+        raise ImageGoneError(f"{entry.source} was overwritten")
+    return file
+
+
+def _write_durably(target: Path, reader: BinaryIO) -> None:
+    """Write under a temporary name, fsync, rename, fsync the directory."""
+    temporary = target.with_suffix(".part")
+    with temporary.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())
+    temporary.rename(target)
+    descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

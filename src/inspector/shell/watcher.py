@@ -1,0 +1,233 @@
+"""The image directory -> settled files, in order. The only importer of inotify.
+
+1. A file renamed into place is settled at once; one written in place when it is closed and has not changed for
+   the settling time.
+2. The directory is also listed from time to time: queues overflow, and network mounts have no events.
+3. Hidden and temporary names are left alone, and so is what is no regular file: nothing follows a symlink.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from inotify_simple import INotify, flags
+
+from inspector.core.naming import capture_time, is_left_alone, legible
+from inspector.core.settings import Settings
+from inspector.ports import Blocked, Candidate
+from inspector.shell.claims import CLAIMED
+
+log = logging.getLogger(__name__)
+
+_ARRIVED = flags.CLOSE_WRITE | flags.MOVED_TO | flags.MODIFY | flags.CREATE
+_LEFT = flags.DELETE | flags.MOVED_FROM
+_EVENTS = _ARRIVED | _LEFT | flags.DELETE_SELF | flags.MOVE_SELF
+_OPTIONS = flags.ONLYDIR | flags.DONT_FOLLOW | flags.EXCL_UNLINK
+_WAKE_S = 0.2
+"""How long a wait for events may keep the stop event from being seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What tells one version of a file from another, without reading it."""
+
+    mtime_ns: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A file that will be settled at ``due_s`` (monotonic) if it is still of this version."""
+
+    version: Version
+    due_s: float
+
+
+class Watcher:
+    """Watches a directory and its subdirectories, one for each camera.
+
+    ``is_inspected(path, mtime_ns, size_bytes)`` tells which versions were inspected before. Raises Blocked where
+    the directory is missing or cannot be listed.
+    """
+
+    def __init__(self, root: Path, settings: Settings, is_inspected: Callable[[str, int, int], bool]) -> None:
+        self._root = root
+        self._settings = settings
+        self._settle_s = settings.settle_milliseconds / 1000
+        self._is_inspected = is_inspected
+        self._inotify = INotify()
+        self._directories: dict[int, str] = {}
+        self._pending: dict[str, Pending] = {}
+        self._being_written: set[str] = set()
+        self._taken: dict[str, Version] = {}
+        self._left_alone: set[str] = set()
+
+    def candidates(self, stop: Event) -> Iterator[Candidate]:
+        """Files claimed by an earlier run, then each file as it settles, until ``stop`` is set."""
+        try:
+            yield from self._claimed_before()
+            next_scan_s = 0.0
+            while not stop.is_set():
+                if time.monotonic() >= next_scan_s:
+                    self._scan("", at_once=not next_scan_s)
+                    next_scan_s = time.monotonic() + self._settings.rescan_seconds
+                yield from self._settled()
+                self._listen(next_scan_s)
+        finally:
+            self._inotify.close()
+
+    def _claimed_before(self) -> Iterator[Candidate]:
+        """In order of capture time; their place tells the path that they had."""
+        found = []
+        for source in self._root.glob(f"**/{CLAIMED}/*/*"):
+            path = (source.parents[2] / source.name).relative_to(self._root)
+            found.append(self._candidate(str(path), source, source.lstat()))
+        yield from sorted(found, key=lambda each: each.captured_at)
+
+    def _candidate(self, path: str, source: Path, status: os.stat_result) -> Candidate:
+        name = path.rpartition("/")[2]
+        captured_at = capture_time(name, status.st_mtime, self._settings.capture_time_pattern)
+        return Candidate(path, source, status.st_mtime_ns, status.st_size, captured_at)
+
+    def _scan(self, directory: str, *, at_once: bool) -> None:
+        """List a directory and those below it; watch them all first, so that nothing slips between."""
+        try:
+            self._watch(directory)
+            with os.scandir(self._root / directory) as entries:
+                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        except OSError as error:
+            if directory == "" or not isinstance(error, FileNotFoundError):
+                fix = "create it, mount it or mend ImageDirectory"
+                raise Blocked(f"image directory {self._root / directory}", error.strerror, fix) from error
+            return
+        for name, is_directory in found:
+            path = f"{directory}/{name}" if directory else name
+            if is_directory and not name.startswith("."):
+                self._scan(path, at_once=at_once)
+            elif not is_directory:
+                self._notice(path, at_once=False)
+
+    def _watch(self, directory: str) -> None:
+        try:
+            descriptor = self._inotify.add_watch(self._root / directory, _EVENTS | _OPTIONS)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            fix = (
+                "raise fs.inotify.max_user_watches; until then RescanSeconds decides how soon files are seen"
+            )
+            log.warning(
+                "no file events", extra={"path": legible(directory), "cause": error.strerror, "fix": fix}
+            )
+        else:
+            self._directories[descriptor] = directory
+
+    def _notice(self, path: str, *, at_once: bool) -> None:
+        """A file may be ready: remember when it will have settled."""
+        name = path.rpartition("/")[2]
+        if path in self._being_written or is_left_alone(name, self._settings.ignore_pattern):
+            return
+        status = self._regular(path)
+        if status is None:
+            return
+        version = Version(status.st_mtime_ns, status.st_size)
+        pending = self._pending.get(path)
+        if self._taken.get(path) == version or (pending and pending.version == version and not at_once):
+            return
+        now_s, age_s = time.monotonic(), time.time() - status.st_mtime
+        is_old = age_s >= self._settle_s and pending is None
+        self._pending[path] = Pending(version, now_s if at_once or is_old else now_s + self._settle_s)
+
+    def _regular(self, path: str) -> os.stat_result | None:
+        try:
+            status = (self._root / path).lstat()
+        except FileNotFoundError:
+            return None
+        if stat.S_ISREG(status.st_mode):
+            return status
+        if path not in self._left_alone:
+            self._left_alone.add(path)
+            kind = "symlink" if stat.S_ISLNK(status.st_mode) else "special file"
+            log.warning("file left alone", extra={"path": legible(path), "cause": f"it is a {kind}"})
+        return None
+
+    def _settled(self) -> Iterator[Candidate]:
+        """Those that are due and unchanged, in order of capture time."""
+        now_s = time.monotonic()
+        ready = []
+        for path in [path for path, pending in self._pending.items() if pending.due_s <= now_s]:
+            pending = self._pending.pop(path)
+            status = self._regular(path)
+            if status is None:
+                continue
+            if Version(status.st_mtime_ns, status.st_size) != pending.version:
+                self._notice(path, at_once=False)
+            elif not self._is_inspected(path, status.st_mtime_ns, status.st_size):
+                ready.append(self._candidate(path, self._root / path, status))
+        for candidate in sorted(ready, key=lambda each: each.captured_at):
+            self._take(candidate)
+            yield candidate
+
+    def _take(self, candidate: Candidate) -> None:
+        """A file that is left in place is found again at each scan: remember which version is under way."""
+        if self._settings.after_inspection == "leave":
+            self._taken[candidate.path] = Version(candidate.mtime_ns, candidate.size_bytes)
+
+    def _listen(self, next_scan_s: float) -> None:
+        """Wait for events, but no longer than until a file settles, a scan is due or the stop event is looked at."""
+        next_due_s = min((each.due_s for each in self._pending.values()), default=next_scan_s)
+        wait_s = min(next_due_s, next_scan_s) - time.monotonic()
+        for event in self._inotify.read(timeout=1000 * min(max(wait_s, 0.0), _WAKE_S)):
+            self._heed(event.wd, event.mask, event.name)
+
+    def _heed(self, descriptor: int, mask: int, name: str) -> None:
+        if mask & flags.Q_OVERFLOW:
+            log.warning(
+                "file events lost", extra={"cause": "queue overflow", "fix": "none needed: listing instead"}
+            )
+            self._being_written.clear()
+            self._scan("", at_once=False)
+            return
+        directory = self._directories.get(descriptor)
+        if directory is None or not name:
+            self._check_root(mask, directory)
+            return
+        path = f"{directory}/{name}" if directory else name
+        if mask & flags.ISDIR:
+            if not name.startswith("."):
+                self._scan(path, at_once=False)
+        else:
+            self._heed_file(path, mask)
+
+    def _check_root(self, mask: int, directory: str | None) -> None:
+        if directory == "" and mask & (flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT):
+            raise Blocked(
+                f"image directory {self._root}", "it went away", "create it, mount it or mend ImageDirectory"
+            )
+
+    def _heed_file(self, path: str, mask: int) -> None:
+        if mask & _LEFT:
+            self._being_written.discard(path)
+            self._left_alone.discard(path)
+            self._taken.pop(path, None)
+        elif mask & flags.MODIFY:
+            self._being_written.add(path)
+            self._pending.pop(path, None)
+        elif mask & flags.CREATE and self._is_empty(path):
+            self._being_written.add(path)
+        else:
+            self._being_written.discard(path)
+            self._notice(path, at_once=bool(mask & flags.MOVED_TO))
+
+    def _is_empty(self, path: str) -> bool:
+        """A new empty file has a writer that is about to fill it; any other was linked into place, complete."""
+        status = self._regular(path)
+        return status is None or status.st_size == 0
