@@ -48,6 +48,7 @@ class Result(msgspec.Struct, frozen=True):
     ledger: str
     seq: Annotated[int, msgspec.Meta(ge=1)]
     thing: str
+    captured_at: Moment
     inspected_at: Moment
     image: Image
     verdict: Literal["pass", "fail", "review"]

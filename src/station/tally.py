@@ -19,7 +19,7 @@ REMEMBERED = 200_000
 class Tally:
     """Takes messages in the order they arrive.
 
-    Results inspected before ``since`` belong to an earlier run: they count for the sequence but give no row.
+    Images captured before ``since`` belong to an earlier run: they count for the sequence but give no row.
     """
 
     def __init__(self, since: datetime | None = None) -> None:
@@ -72,7 +72,7 @@ class Tally:
         if (known := self._recognise(result, received)) is not None:
             return known
         events = self._gap(result, self._sequence(result, result.seq).receive(result.seq))
-        if self._since and result.inspected_at < self._since:
+        if self._since and result.captured_at < self._since:
             self._counts["earlier"] += 1
             return events
         self._count(result)

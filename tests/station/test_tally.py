@@ -97,10 +97,10 @@ def test_a_refused_setting_is_told():
     assert "LowConfidenceThreshold: 7 is above 1" in text
 
 
-def test_results_of_an_earlier_run_give_no_row_and_no_gap():
+def test_images_of_an_earlier_run_give_no_row_and_no_gap():
     tally = Tally(since=datetime(2026, 11, 22, 3, 0, 0, tzinfo=timezone.utc))
     old = "2026-11-22T02:59:59.999Z"
-    events = feed(tally, result(1, inspected_at=old), result(2, inspected_at=old), result(3))
+    events = feed(tally, result(1, captured_at=old), result(2, captured_at=old), result(3))
     assert [event.result.seq for event in events if isinstance(event, Row)] == [3]
     assert (tally.summary().earlier, tally.summary().images, tally.summary().gaps) == (2, 1, ())
 
