@@ -33,7 +33,7 @@ class Expectation:
 
     def missing(self) -> list[str]:
         """The names still awaited, or how many results."""
-        return sorted(self._awaited) or ([f"{self._left} more results"] if self._left else [])
+        return sorted(self._awaited) or ([f"{self._left} more"] if self._left else [])
 
 
 def expected_names(source: Path) -> frozenset[str]:

@@ -18,7 +18,7 @@ from station.message import Result
 
 VERDICT_STYLES = {"pass": "green", "fail": "bold red", "review": "yellow"}
 NOTICE_STYLES = {"info": "cyan", "warning": "yellow", "alarm": "bold white on red"}
-FIXED_WIDTHS = {"time": 8, "verdict": 6, "latency": 9, "kept": 10}
+FIXED_WIDTHS = {"time": 8, "verdict": 7, "latency": 9, "kept": 10}
 THING_WIDTH = 14
 GAP = "  "
 
@@ -75,11 +75,14 @@ class View:
     def end(self, summary: Summary, missing: Sequence[str], hints: Sequence[str] = ()) -> None:
         """Print what it all came to, what is missing and where to look next."""
         self._print(Text())
-        self._print(Text.assemble((f"{summary.images} images", "bold"), ": ", _counted(summary.verdicts)))
-        for line in [*_figures(summary), *hints]:
+        images = f"{summary.images} image{'s' * (summary.images != 1)}"
+        self._print(Text.assemble((images, "bold"), ": ", _counted(summary.verdicts)))
+        for line in _figures(summary):
             self._print(Text(printable(line)))
         for line in _shortcomings(summary, missing):
             self._print(Text(printable(line), NOTICE_STYLES["warning"]))
+        for line in hints:
+            self._print(Text(printable(line), "dim"))
 
     def _print_row(self, result: Result) -> None:
         if not self._headed:
@@ -106,7 +109,7 @@ class View:
         return line
 
     def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True, highlight=False)
+        self._console.print(text, soft_wrap=not self._console.is_terminal, highlight=False)
 
 
 def printable(text: str) -> str:

@@ -38,7 +38,7 @@ def test_a_name_is_met_by_a_path_that_ends_in_it(name, path, met):
 
 def test_a_number_counts_results():
     expectation = meet(Expectation(count=2), "a.jpg")
-    assert (expectation.met, expectation.missing()) == (False, ["1 more results"])
+    assert (expectation.met, expectation.missing()) == (False, ["1 more"])
     assert meet(expectation, "b.jpg").met
 
 

@@ -125,7 +125,7 @@ def test_an_interrupt_prints_the_summary(broker, watch, number):
     until(lambda: "tag-2.jpg" in station.out, "the row is shown")
     station.process.send_signal(number)
     assert station.process.wait(20) == 130
-    assert "1 images: 0 pass, 1 fail, 0 review" in station.out
+    assert "1 image: 0 pass, 1 fail, 0 review" in station.out
     assert "Traceback" not in station.err
 
 
