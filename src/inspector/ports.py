@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -30,6 +30,10 @@ class ImageGoneError(Exception):
 
 class Refused(Exception):
     """This publish will fail every time: it is parked until the configuration changes or a restart."""
+
+
+class Denied(Exception):
+    """This publish is not authorized: a policy is missing, or authorization itself is being restarted."""
 
 
 class Unreachable(Exception):
@@ -92,10 +96,8 @@ class Decision:
     targets: tuple[Target, ...]
 
 
-class Source(Protocol):
-    """Where candidates come from."""
-
-    def candidates(self, stop: Event) -> Iterator[Candidate]: ...
+class Claims(Protocol):
+    """Takes files for inspection, and has done with them after it."""
 
     def claim(self, candidate: Candidate, stop: Event) -> Claimed | None: ...
 
@@ -149,6 +151,6 @@ class Ledger(Protocol):
 
 
 class Publish(Protocol):
-    """Publishes one message to one target; raises Refused or Unreachable."""
+    """Publishes one message to one target; raises Refused, Denied or Unreachable."""
 
     def __call__(self, topic: str, payload: bytes) -> None: ...

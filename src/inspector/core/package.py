@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-SCHEMA = "edge-inspector/model/1"
+SCHEMA: Literal["edge-inspector/model/1"] = "edge-inspector/model/1"
 
 Precision = Literal["fp32", "int8"]
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]

@@ -84,7 +84,7 @@ def load(path: Path, *, precision: Precision = "fp32", threads: int = 0) -> Dete
     """
     try:
         if path.is_dir():
-            return _load_package(path, precision, threads)
+            return _load_package(path.resolve(), precision, threads)
         return _load_file(path, threads)
     except OSError as error:
         raise PackageError(

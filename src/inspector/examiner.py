@@ -1,0 +1,124 @@
+"""A claimed file -> Taken -> Judged -> Result. No effects: what is decided here is put on record elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+from inspector.core import message as messages
+from inspector.core.detections import Detections
+from inspector.core.frame import Frame, FrameError, decode
+from inspector.core.message import ImageInfo, Latency, Result, Subject
+from inspector.core.naming import legible, part_of
+from inspector.core.settings import Settings
+from inspector.core.verdict import Policy, Verdict, is_audited, judge, not_inspected
+from inspector.ports import Claimed, Detector
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A claimed file, decoded: a frame, or why there is none."""
+
+    id: str
+    claimed: Claimed
+    frame: Frame | FrameError
+    decode_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found in one file and decided about it."""
+
+    verdict: Verdict
+    raw: Detections
+    latency: Latency
+
+
+class Examiner:
+    """Decodes, detects and judges with one model and one set of settings."""
+
+    def __init__(self, thing: str, ledger: str, settings: Settings, detector: Detector) -> None:
+        self._thing = thing
+        self._ledger = ledger
+        self._settings = settings
+        self._detector = detector
+        default = settings.thresholds(detector.thresholds)
+        self._policy = Policy(default, settings.thresholds_by_label(detector.thresholds))
+
+    def inspection_id(self, claimed: Claimed) -> str:
+        """The id of the inspection of a claimed file."""
+        return claimed.identity.inspection_id(self._thing)
+
+    def decode(self, claimed: Claimed) -> Taken:
+        """Decode the claimed bytes."""
+        inspection_id = self.inspection_id(claimed)
+        started = time.perf_counter()
+        try:
+            if claimed.data is None:
+                raise FrameError("too_large", "the file is above MaxImageMegabytes")
+            limit = self._settings.max_image_megapixels
+            pixels = decode(claimed.data, self._settings.exif_orientation, limit)
+        except FrameError as error:
+            return Taken(inspection_id, claimed, error)
+        milliseconds = (time.perf_counter() - started) * 1e3
+        frame = Frame(claimed.identity, claimed.captured_at, pixels)
+        return Taken(inspection_id, claimed, frame, round(milliseconds, 3))
+
+    def judge(self, taken: Taken) -> Judged:
+        """Find defects and decide; whatever goes wrong with this one frame ends here, as a review."""
+        try:
+            if isinstance(taken.frame, FrameError):
+                raise taken.frame
+            raw, latency = self._detector.detect(
+                taken.frame.pixels,
+                iou=self._settings.iou_threshold,
+                max_detections=self._settings.max_detections,
+            )
+        except FrameError as error:
+            return self._not_inspected(taken, error.code, str(error))
+        except Exception as error:  # noqa: BLE001  # the frame's boundary: one bad frame must not stop the line
+            return self._not_inspected(taken, "inference_error", repr(error))
+        audited = is_audited(taken.id, self._settings.audit_share)
+        verdict = judge(raw, self._detector.labels, self._policy, audited=audited)
+        return Judged(verdict, raw, msgspec.structs.replace(latency, decode=taken.decode_ms))
+
+    def _not_inspected(self, taken: Taken, code: str, cause: str) -> Judged:
+        path = legible(taken.claimed.identity.path)
+        log.warning("image not inspected", extra={"path": path, "reason": code, "cause": cause})
+        return Judged(not_inspected(code), Detections.none(), Latency(decode=taken.decode_ms))
+
+    def result(self, taken: Taken, judged: Judged, seq: int, decided_at: float) -> Result:
+        """The message about one inspection; ``decided_at`` in seconds since the epoch."""
+        identity = taken.claimed.identity
+        subject = Subject(
+            thing=self._thing,
+            ledger=self._ledger,
+            seq=seq,
+            id=taken.id,
+            camera=identity.camera,
+            part=part_of(identity.name, self._settings.part_pattern),
+            captured_at=taken.claimed.captured_at,
+            inspected_at=decided_at,
+            image=_image_info(taken),
+        )
+        labels = self._detector.labels
+        return messages.compose(subject, self._detector.info, judged.verdict, labels, judged.latency)
+
+    def encode(self, result: Result) -> bytes:
+        """The message as it is published."""
+        return messages.encode(result, self._settings.max_message_bytes)
+
+    def encode_raw(self, judged: Judged) -> bytes:
+        """All detections down to 0.05, as JSON."""
+        return msgspec.json.encode(messages.describe(judged.raw, self._detector.labels))
+
+
+def _image_info(taken: Taken) -> ImageInfo:
+    identity, frame = taken.claimed.identity, taken.frame
+    width, height = (frame.width, frame.height) if isinstance(frame, Frame) else (None, None)
+    return ImageInfo(legible(identity.name), legible(identity.path), width, height, identity.sha256 or None)
