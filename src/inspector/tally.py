@@ -47,15 +47,22 @@ class Tally:
     def figures(self, now_s: float) -> Figures:
         """As of ``now_s`` (monotonic)."""
         with self._lock:
-            last_minute = sum(1 for each in self._times_s if each > now_s - 60)
+            rate = self._images_per_minute(now_s)
             latencies, confidences = sorted(self._latencies_ms), list(self._confidences)
         return Figures(
-            images_per_minute=float(last_minute),
+            images_per_minute=rate,
             latency_ms_p50=percentile(latencies, 50),
             latency_ms_p99=percentile(latencies, 99),
             confidence_mean=round(statistics.fmean(confidences), 4) if confidences else None,
             confidence_std=round(statistics.pstdev(confidences), 4) if confidences else None,
         )
+
+    def _images_per_minute(self, now_s: float) -> float:
+        """Those of the last minute; where the window is shorter than that, at the window's rate."""
+        last_minute = [each for each in self._times_s if each > now_s - 60]
+        if len(last_minute) < WINDOW:
+            return float(len(last_minute))
+        return round(WINDOW * 60 / (now_s - last_minute[0]), 1)
 
 
 def percentile(ordered: Sequence[float], share: int) -> float | None:

@@ -11,6 +11,9 @@ from inspector.core.detections import Detections
 from inspector.core.naming import legible, rfc3339
 from inspector.core.verdict import Verdict, VerdictName
 
+StatusEvent = Literal[
+    "start", "interval", "stop", "model", "blocked", "unblocked", "configuration", "requested"
+]
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
@@ -84,13 +87,15 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sent_at: str
     version: str
     state: Literal["running", "blocked", "stopped"]
-    event: Literal["start", "interval", "stop", "model", "blocked", "unblocked", "configuration", "requested"]
+    event: StatusEvent
     reason: str | None
-    ledger: str
-    last_seq: int
-    verdicts: dict[str, int]
-    outbox: int
-    parked: int
+    """Why nothing is inspected; null while running."""
+    ledger: str | None
+    """Null, as what is read from the ledger, while it is not open."""
+    last_seq: int | None
+    verdicts: dict[VerdictName, int]
+    outbox: int | None
+    parked: int | None
     images_per_minute: float
     latency_ms_p50: float | None
     latency_ms_p99: float | None

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from inspector.core.verdict import VerdictName
 from inspector.ports import Blocked, Decision, Entry, Target
 
 VERSION = 1
@@ -187,11 +188,12 @@ class SqliteLedger:
         row = self._one("SELECT count(*) FROM outbox WHERE state = ?", state)
         return int(row[0]) if row else 0
 
-    def verdicts(self) -> dict[str, int]:
+    def verdicts(self) -> dict[VerdictName, int]:
         """How many inspections were decided, by verdict."""
         with self._explained():
             rows = self._db.execute("SELECT verdict, count(*) FROM inspections GROUP BY verdict").fetchall()
-        return {"pass": 0, "fail": 0, "review": 0} | dict(rows)
+        counts: dict[VerdictName, int] = {"pass": 0, "fail": 0, "review": 0}
+        return counts | dict(rows)
 
     def _prepare(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

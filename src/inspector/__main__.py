@@ -1,0 +1,102 @@
+"""The command line of the component, and its composition root."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from inspector import __version__
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; point standard output elsewhere, for the interpreter flushes it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="inspector",
+        description="Inspects images of parts and accounts for every one.",
+        epilog="examples:\n  inspector once sample_images/*.jpg --model models\n  inspector run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"inspector {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_once(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="the component, as Greengrass starts it",
+        description="Watches the image directory and publishes a verdict for each image, until told to stop.",
+        epilog="example:\n  inspector run    (in the recipe's lifecycle; try it with `make demo`)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument(
+        "--work", type=Path, default=Path(), metavar="DIR", help="work directory (default: this one)"
+    )
+    run.set_defaults(run=_run)
+
+
+def _add_once(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    once = commands.add_parser(
+        "once",
+        help="inspect some images, without Greengrass",
+        description="Prints a result message a line for each image, in order. Exit status 1 if any image could not\n"
+        "be inspected; its line is still printed, a review with its reason.",
+        epilog="example:\n  inspector once sample_images/*.jpg --model models --confidence 0.6",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    once.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    once.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="DIR|FILE",
+        help="model package, or an ONNX file that Ultralytics made",
+    )
+    once.add_argument(
+        "--confidence", metavar="C", help="detections at or above fail the part (default: the model's)"
+    )
+    once.add_argument(
+        "--low-confidence", metavar="C", help="detections below are ignored (default: the model's)"
+    )
+    once.add_argument(
+        "--precision", choices=("fp32", "int8"), default="fp32", help="file of the package that runs"
+    )
+    once.set_defaults(run=_once)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from inspector.run import run
+
+    return run(arguments.work.resolve())
+
+
+def _once(arguments: argparse.Namespace) -> int:
+    from inspector.once import once
+
+    given = {
+        "ConfidenceThreshold": arguments.confidence,
+        "LowConfidenceThreshold": arguments.low_confidence,
+        "Precision": arguments.precision,
+    }
+    configuration = {key: value for key, value in given.items() if value is not None}
+    return once(arguments.images, arguments.model, configuration)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

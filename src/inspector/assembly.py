@@ -1,0 +1,82 @@
+"""Settings -> a line that is ready to start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from inspector.core.settings import Settings
+from inspector.examiner import Examiner, Judged
+from inspector.line import Candidates, Line
+from inspector.office import Office
+from inspector.pipeline import Pipeline
+from inspector.ports import Blocked
+from inspector.shell.claims import Archive, Claims
+from inspector.shell.cycle import Cycle
+from inspector.shell.detector import Detector, PackageError, load, warm_up
+from inspector.shell.keeper import DirectoryKeeper
+from inspector.shell.ledger import SqliteLedger
+from inspector.shell.watcher import Watcher
+
+
+def load_detector(path: Path, settings: Settings) -> Detector:
+    """Load the model that the settings name and run it once. Raises Blocked."""
+    try:
+        detector = load(path, precision=settings.precision, threads=settings.inference_threads)
+        warm_up(detector)
+        settings.thresholds_by_label(detector.thresholds)
+    except PackageError as error:
+        raise Blocked("model", error, "it is tried again as it stands, every few seconds") from error
+    except ValueError as error:
+        raise Blocked("thresholds", error, "mend the thresholds or deploy another model") from error
+    return detector
+
+
+def assemble(
+    work: Path,
+    thing: str,
+    settings: Settings,
+    detector: Detector,
+    office: Office,
+    report: Callable[[Judged], None],
+    failed: Callable[[Exception], None],
+) -> Line:
+    """Put a line together from its parts. Raises Blocked where a directory is missing."""
+    if settings.source_mode == "cycle":
+        settings = msgspec.structs.replace(settings, after_inspection="leave")
+    root = _image_directory(work, settings)
+    archive = None
+    if settings.after_inspection == "archive":
+        archive = Archive(work / settings.archive_directory, settings.archive_max_megabytes * 1_000_000)
+    pipeline = Pipeline(
+        Examiner(thing, office.ledger.id, settings, detector),
+        Claims(root, settings, archive),
+        office.ledger,
+        DirectoryKeeper(work, settings.keep_max_megabytes * 1_000_000),
+        office.targets,
+    )
+    candidates = _candidates(root, settings, office.ledger)
+    return Line(pipeline, candidates, office.ledger.unsettled(), report, failed)
+
+
+def _image_directory(work: Path, settings: Settings) -> Path:
+    """The image directory, links resolved; one inside the work directory is made, any other is waited for."""
+    root = (work / settings.image_directory).resolve()
+    try:
+        if root.is_relative_to(work.resolve()):
+            root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not root.is_dir():
+            raise Blocked(
+                f"image directory {root}", "it is missing", "create it, mount it or mend ImageDirectory"
+            )
+    except OSError as error:
+        raise Blocked(f"image directory {root}", error.strerror, "mend ImageDirectory") from error
+    return root
+
+
+def _candidates(root: Path, settings: Settings, ledger: SqliteLedger) -> Candidates:
+    if settings.source_mode == "cycle":
+        return Cycle(root, settings).candidates
+    return Watcher(root, settings, ledger.is_inspected).candidates

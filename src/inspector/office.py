@@ -1,0 +1,99 @@
+"""The ledger and the couriers that publish from it: they work on while the line is down."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from inspector.core.command import Resend
+from inspector.core.message import topic
+from inspector.core.settings import Settings
+from inspector.courier import Courier
+from inspector.ports import Target
+from inspector.shell.greengrass import Greengrass
+from inspector.shell.ledger import SqliteLedger
+
+log = logging.getLogger(__name__)
+
+REPUBLISH_S = 60.0
+"""What was published so shortly before a reconnect may not have left the nucleus, and is published again."""
+
+
+class Office:
+    """Opens the ledger ``ledger.sqlite`` in the work directory and publishes what waits in it.
+
+    Raises Blocked where the ledger cannot be opened; an exception in a courier is handed to ``failed``.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        thing: str,
+        settings: Settings,
+        greengrass: Greengrass,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._failed = failed
+        self._stop = threading.Event()
+        self.ledger = SqliteLedger(work / "ledger.sqlite")
+        self.targets = _targets(settings)
+        publishers = {"topic": greengrass.publish_to_topic, "iot_core": greengrass.publish_to_iot_core}
+        results, rate = topic(settings.topic_prefix, thing, "results"), settings.backlog_per_second
+        self._couriers = [
+            Courier(target, results, publishers[target], self.ledger, rate) for target in self.targets
+        ]
+        if unparked := self.ledger.unpark():
+            log.info("parked results are tried again", extra={"results": unparked})
+        self._threads = [
+            threading.Thread(target=self._guard, args=(courier,), name="courier", daemon=True)
+            for courier in self._couriers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _guard(self, courier: Courier) -> None:
+        try:
+            courier.run(self._stop)
+        except Exception as error:  # noqa: BLE001  # whatever ends a thread must reach the component
+            self._failed(error)
+
+    def wake(self) -> None:
+        """There is something to publish."""
+        for courier in self._couriers:
+            courier.wake()
+
+    def reconnected(self) -> None:
+        """Publish again what may have been lost with the connection, and all that waits."""
+        republished = self.ledger.republish(time.time() - REPUBLISH_S)
+        log.info("published again after the reconnect", extra={"results": republished})
+        self.wake()
+
+    def resend(self, request: Resend) -> int:
+        """Publish a range of results to IoT Core again; return how many of them the ledger has.
+
+        Raises ValueError where the request is for another ledger.
+        """
+        if request.ledger != self.ledger.id:
+            raise ValueError(f"ledger {request.ledger} is not here; this one is {self.ledger.id}")
+        results = self.ledger.resend(request.first, request.last, "iot_core")
+        self.wake()
+        return results
+
+    def close(self) -> None:
+        """Stop the couriers and close the ledger."""
+        self._stop.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join()
+        self.ledger.close()
+
+
+def _targets(settings: Settings) -> tuple[Target, ...]:
+    wanted: dict[Target, bool] = {
+        "topic": settings.publish_to_topic,
+        "iot_core": settings.publish_to_iot_core,
+    }
+    return tuple(target for target, is_wanted in wanted.items() if is_wanted)

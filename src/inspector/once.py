@@ -1,0 +1,53 @@
+"""``inspector once``: images -> result messages, without Greengrass, ledger or effects on any file."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from inspector.core.frame import FrameError, Identity
+from inspector.core.naming import capture_time
+from inspector.core.settings import Settings, SettingsError, parse
+from inspector.examiner import Examiner, Taken
+from inspector.ports import Claimed
+from inspector.shell.detector import PackageError, load
+
+
+def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> int:
+    """Print a result a line for each image; return 1 if any could not be inspected, 2 if none can be."""
+    logging.disable(logging.CRITICAL)  # each line says what went wrong with its image
+    try:
+        settings, _ = parse(configuration)
+        detector = load(model, precision=settings.precision)
+        examiner = Examiner(os.environ.get("AWS_IOT_THING_NAME", "local"), "once", settings, detector)
+    except (SettingsError, PackageError, ValueError) as error:
+        print(f"inspector once: {error}", file=sys.stderr)
+        return 2
+    verdicts = [_inspect(examiner, image, seq, settings) for seq, image in enumerate(images, start=1)]
+    return 0 if all(verdicts) else 1
+
+
+def _inspect(examiner: Examiner, image: Path, seq: int, settings: Settings) -> bool:
+    """Print the result of one image; return whether it could be inspected."""
+    taken = _take(examiner, image, settings)
+    judged = examiner.judge(taken)
+    document = examiner.encode(examiner.result(taken, judged, seq, time.time()))
+    sys.stdout.write(document.decode() + "\n")
+    sys.stdout.flush()
+    return "error" not in judged.verdict.keep
+
+
+def _take(examiner: Examiner, image: Path, settings: Settings) -> Taken:
+    try:
+        status, data = image.stat(), image.read_bytes()
+    except OSError as error:
+        claimed = Claimed(Identity(image.name, 0, 0, ""), image, time.time(), None)
+        return Taken(examiner.inspection_id(claimed), claimed, FrameError("unreadable", str(error)))
+    identity = Identity(image.name, status.st_mtime_ns, status.st_size, hashlib.sha256(data).hexdigest())
+    captured_at = capture_time(image.name, status.st_mtime, settings.capture_time_pattern)
+    return examiner.decode(Claimed(identity, image, captured_at, data))

@@ -1,0 +1,36 @@
+"""``inspector run``: the component under Greengrass."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+from pathlib import Path
+
+from inspector import __version__
+from inspector.component import Component, Mail, StopRequested
+from inspector.shell import log as logs
+from inspector.shell.greengrass import is_started_by_greengrass
+
+log = logging.getLogger(__name__)
+
+
+def run(work: Path) -> int:
+    """Work in a directory until SIGTERM or SIGINT; return the exit status."""
+    if not is_started_by_greengrass():
+        print(
+            "inspector run: not started by Greengrass (SVCUID is not set); try `make demo`, or `inspector once`",
+            file=sys.stderr,
+        )
+        return 1
+    logs.set_up("INFO")
+    os.umask(0o027)
+    mail: queue.SimpleQueue[Mail] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: mail.put(StopRequested()))
+    log.info("starting", extra={"version": __version__, "work": work})
+    status = Component(work, os.environ.get("AWS_IOT_THING_NAME", "unnamed"), mail).run()
+    log.info("stopped", extra={"status": status})
+    return status
