@@ -45,6 +45,7 @@ CAMERA = "top"
 PATIENCE_S = 60
 """How long after the last picture verdicts are waited for."""
 LOG_LINES = 20
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
 
 
@@ -122,9 +123,17 @@ def _build(terminal: Console) -> None:
 
 async def _interruptible(args: argparse.Namespace, terminal: Console) -> int:
     """The demo as a task that Ctrl-C and SIGTERM cancel, so that host and components stop in order."""
-    task = asyncio.ensure_future(_demo(args, terminal))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(_demo(args, terminal))
+
+    def stop() -> None:
+        # stopping takes some seconds, and an impatient second Ctrl-C must not cut it short
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, lambda: None)
+        task.cancel()
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
     try:
         return await task
     except asyncio.CancelledError:
