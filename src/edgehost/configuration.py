@@ -104,6 +104,14 @@ class ConfigurationStore:
         self._save()
         self._notify(component, changed)
 
+    def preview(self, component: str, defaults: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        """What the configuration would be after ``add_defaults`` and ``merge``."""
+        current = self._components.get(component)
+        tree = _load(_dump(current)) if current else Branch()
+        list(_add_missing(tree, defaults, ()))
+        list(_merge(tree, values, 0, ()))
+        return plain(tree)
+
     def watch(self, component: str, path: Sequence[str], watcher: Watcher) -> Callable[[], None]:
         """Call ``watcher`` with the path of each leaf that changes at or below ``path``; returns what ends that."""
         entry = (tuple(key.casefold() for key in path), watcher)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from edgehost.authorization import is_allowed
 from edgehost.broker import EMBEDDED, EmbeddedBroker, parse_url
 from edgehost.configuration import ConfigurationStore
 from edgehost.configuration_ipc import ConfigurationService
+from edgehost.deployment import Deployer, Request
+from edgehost.environment import Surroundings
 from edgehost.iotcore import IoTCore
 from edgehost.ipc import IpcServer
+from edgehost.lifecycle import Component
 from edgehost.pubsub import LocalPubSub
+from edgehost.updates import UpdateService
 
 DEFAULT_THING_NAME = "edgehost-1"
 # sockaddr_un holds 108 bytes, the last of them a zero.
 _MAX_SOCKET_PATH_BYTES = 107
+
+
+class UnknownComponentError(LookupError):
+    """No component of that name is deployed."""
 
 
 class EdgeHost:
@@ -36,6 +47,8 @@ class EdgeHost:
         self.broker = EmbeddedBroker() if broker == EMBEDDED else None
         self._address = EmbeddedBroker().address if self.broker else parse_url(broker)
         self._tokens: dict[str, str] = {}
+        self.components: dict[str, Component] = {}
+        self._deploying = asyncio.Lock()
         self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> EdgeHost:
@@ -73,6 +86,57 @@ class EdgeHost:
         access_control = self.configuration.value(component, ("accessControl",)) if found else None
         return is_allowed(access_control, service, operation, resource)
 
+    async def deploy(
+        self,
+        recipes: Path,
+        artifacts: Path | None,
+        versions: Mapping[str, str],
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        answer_timeout_s: float = 60.0,
+    ) -> None:
+        """Deploy components by name and version and wait until they are up. Raises DeploymentError.
+
+        ``config`` is merged into the components' configuration. ``answer_timeout_s`` bounds how long components that
+        subscribed to updates or to validation may take to answer, each time.
+        """
+        request = Request(
+            Path(recipes), artifacts and Path(artifacts), versions, config or {}, answer_timeout_s
+        )
+        async with self._deploying:
+            await self._deployer.deploy(request)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Name, version, state and process id of each component."""
+        return [
+            {
+                "name": component.name,
+                "version": component.recipe.version,
+                "state": component.state.value,
+                "pid": component.pid,
+                "log": str(component.log.path),
+            }
+            for component in self.components.values()
+        ]
+
+    def component(self, name: str) -> Component:
+        """A deployed component. Raises UnknownComponentError."""
+        if name not in self.components:
+            known = ", ".join(self.components) or "none"
+            raise UnknownComponentError(f"{name} is not deployed on this host; deployed: {known}")
+        return self.components[name]
+
+    async def stop_component(self, name: str) -> None:
+        """Stop a component and wait until nothing of it runs."""
+        await self.component(name).stop()
+
+    async def restart_component(self, name: str) -> None:
+        """Stop a component, start it again, and wait until it is RUNNING, FINISHED or BROKEN."""
+        component = self.component(name)
+        await component.stop()
+        component.start()
+        await component.settled()
+
     async def _start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         if self.broker:
@@ -86,10 +150,22 @@ class EdgeHost:
         await self._start_ipc()
         self.iot_core.start()
         self._exit.push_async_callback(self.iot_core.stop)
+        self._deployer = self._new_deployer()
+        self._exit.push_async_callback(self._stop_components)
+
+    async def _stop_components(self) -> None:
+        await asyncio.gather(*(component.stop() for component in self.components.values()))
+
+    def _new_deployer(self) -> Deployer:
+        surroundings = Surroundings(self.root, self.thing_name, self.socket_path, self.issue_token)
+        return Deployer(
+            surroundings, self.components, self.configuration, self.configuration_service, self.updates
+        )
 
     async def _start_ipc(self) -> None:
         self.socket_path = self._short_socket_path()
-        services = (self.local, self.iot_core, self.configuration_service)
+        self.updates = UpdateService(self.components.get)
+        services = (self.local, self.iot_core, self.configuration_service, self.updates)
         operations = {name: handler for service in services for name, handler in service.operations().items()}
         self.ipc = IpcServer(self.socket_path, lambda token: self._tokens.get(token), operations)
         await self.ipc.start()

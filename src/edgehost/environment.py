@@ -1,0 +1,44 @@
+"""What a component's processes get of the world around them: the classic nucleus's environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+NUCLEUS_VERSION = "2.14.0"
+DEFAULT_REGION = "us-east-1"
+# Of the developer's shell: a service manager starts the nucleus without them, and they would lead Python astray.
+_LEFT_OUT = ("AWS_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "COVERAGE_", "COV_CORE_")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The host as a component sees it. ``issue_token`` gives a component its SVCUID."""
+
+    root: Path
+    thing_name: str
+    socket_path: Path
+    issue_token: Callable[[str], str]
+    region: str = DEFAULT_REGION
+
+    def environment(self, component: str) -> dict[str, str]:
+        """The environment of a component's processes, with a new token."""
+        token = self.issue_token(component)
+        return {
+            **inherited(os.environ),
+            "SVCUID": token,
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": token,
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self.socket_path),
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_IOT_THING_NAME": self.thing_name,
+            "GGC_VERSION": NUCLEUS_VERSION,
+            "GG_ROOT_CA_PATH": str(self.root / "rootCA.pem"),
+        }
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of the host's own environment is passed on: not its AWS credentials, not its Python paths."""
+    return {name: value for name, value in environment.items() if not name.startswith(_LEFT_OUT)}
