@@ -40,7 +40,6 @@ STATE = CHECKOUT / ".demo"
 """The host's root. It stays, and with it the component's virtual environment: the next demo starts at once."""
 RECORD = STATE / "results.jsonl"
 INSPECTOR = "com.edgeinspector.Inspector"
-MODEL = "com.edgeinspector.Model"
 CAMERA = "top"
 PATIENCE_S = 60
 """How long after the last picture verdicts are waited for."""
@@ -87,6 +86,10 @@ class Run:
         if self.keep_running and self.expectation.met:
             watch(self.inbox, self.tally, view, Expectation(), float("inf"), over.is_set)
 
+    def sum_up(self, view: View) -> None:
+        """Print what it all came to."""
+        view.end(self.tally.summary(), self.expectation.missing(), where_to_look())
+
     def drop(self, over: threading.Event) -> None:
         """Let the camera take its pictures, until it is over."""
         images = self.host.root / "work" / INSPECTOR / "images" / CAMERA
@@ -106,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _build(terminal)
         return asyncio.run(_interruptible(args, terminal))
-    except (DemoError, DeploymentError) as error:
+    except (DemoError, DeploymentError, OSError) as error:
         terminal.print(f"demo: {error}", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
@@ -180,14 +183,14 @@ async def _inspect(run: Run, terminal: Console) -> int:
             with view:
                 await _watch_and_drop(run, view)
         except asyncio.CancelledError:
-            if not (run.keep_running and run.expectation.met):
-                raise
-        finally:
-            view.end(run.tally.summary(), run.expectation.missing(), where_to_look())
-    if run.expectation.met:
-        return 0
-    _print_log(run.host, terminal)
-    return 1
+            run.sum_up(view)
+            if run.expectation.met:
+                return 0
+            raise
+    if not run.expectation.met:
+        _print_log(run.host, terminal)
+    run.sum_up(view)
+    return 0 if run.expectation.met else 1
 
 
 async def _watch_and_drop(run: Run, view: View) -> None:
@@ -222,10 +225,10 @@ def _short(path: Path) -> str:
 
 
 def _print_log(host: EdgeHost, terminal: Console) -> None:
-    for name in (INSPECTOR, MODEL):
-        terminal.print(f"\nlast lines of {_short(host.root / 'logs' / name)}.log:", style="yellow")
-        for line in host.components[name].log.tail(LOG_LINES):
-            terminal.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+    component = host.components[INSPECTOR]
+    text = f"{INSPECTOR} is {component.state.value}; the last lines of {_short(component.log.path)}:"
+    for line in ["", text, *component.log.tail(LOG_LINES)]:
+        terminal.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
