@@ -27,3 +27,28 @@ venv-models: .venv-models/.ready ## .venv with the models extra (torch, ultralyt
 
 lock: .venv/.ready ## resolve the device requirements again
 	"$(BIN)/uv" pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet --upgrade -o requirements.lock
+
+demo: venv ## everything, end to end: images in, verdicts out over MQTT
+	@"$(BIN)/python" -m edgehost.demo $(ARGS)
+
+test: venv ## every test but those that need the models extra
+	"$(BIN)/python" -m pytest -m "not models" $(ARGS)
+
+test-models: venv-models ## the tests against Ultralytics
+	".venv-models/bin/python" -m pytest -m models $(ARGS)
+
+check: venv ## lint, format, types, import rules, generated documentation
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check --quiet .
+	"$(BIN)/mypy"
+	"$(BIN)/lint-imports"
+	"$(BIN)/python" tools/reference.py --check
+
+build: ## both components under greengrass-build/; WHEELHOUSE=1: with the wheels, to install without a network
+	$(PYTHON) tools/build.py --output greengrass-build $(if $(WHEELHOUSE),--wheelhouse)
+
+docs: venv ## write the generated documentation
+	"$(BIN)/python" tools/reference.py
+
+clean: ## remove what the targets made, the environments excepted
+	rm -rf greengrass-build models/greengrass-build .demo
