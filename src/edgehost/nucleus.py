@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import secrets
 import shutil
 import tempfile
@@ -27,6 +28,10 @@ from edgehost.updates import UpdateService
 DEFAULT_THING_NAME = "edgehost-1"
 # sockaddr_un holds 108 bytes, the last of them a zero.
 _MAX_SOCKET_PATH_BYTES = 107
+
+
+class RootInUseError(Exception):
+    """Another host runs under the same root."""
 
 
 class UnknownComponentError(LookupError):
@@ -139,6 +144,7 @@ class EdgeHost:
 
     async def _start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
+        self._lock_root()
         if self.broker:
             await self.broker.start()
             self._exit.push_async_callback(self.broker.stop)
@@ -161,6 +167,15 @@ class EdgeHost:
         return Deployer(
             surroundings, self.components, self.configuration, self.configuration_service, self.updates
         )
+
+    def _lock_root(self) -> None:
+        lock = self._exit.enter_context((self.root / ".lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RootInUseError(
+                f"a host runs under {self.root} already; stop it, or choose another root"
+            ) from error
 
     async def _start_ipc(self) -> None:
         self.socket_path = self._short_socket_path()
