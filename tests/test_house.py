@@ -1,9 +1,9 @@
 """The rules of the house: who may import whom, and documentation that is generated, not remembered."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import inspector
@@ -28,6 +28,6 @@ def test_generated_documentation_is_current():
 
 def test_the_version_is_one():
     """The distribution, the package and the component have the same version."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    project = importlib.metadata.version("edge-inspector")
     gdk = json.loads((ROOT / "gdk-config.json").read_text())["component"]
     assert {project, inspector.__version__, gdk["com.edgeinspector.Inspector"]["version"]} == {project}

@@ -74,8 +74,12 @@ class Every:
         now_s = time.monotonic()
         if now_s < self._next_s:
             return False
-        self._next_s = now_s + self.interval_s
+        self.restart()
         return True
+
+    def restart(self) -> None:
+        """The next time is an interval from now."""
+        self._next_s = time.monotonic() + self.interval_s
 
 
 class Component:
@@ -278,7 +282,7 @@ class Component:
             return
         self._stop_line()
         self._detector = detector
-        log.info("model changed", extra=msgspec.structs.asdict(detector.info))
+        log.info("model changed", extra=_model(detector))
         self._publish_status("model")
 
     def _start_line(self, settings: Settings, office: Office, detector: Detector) -> None:
@@ -286,9 +290,7 @@ class Component:
         self._line.start()
         event: StatusEvent = "unblocked" if self._blocked else "start"
         self._blocked = None
-        log.info(
-            "inspecting", extra={"images": settings.image_directory} | msgspec.structs.asdict(detector.info)
-        )
+        log.info("inspecting", extra={"images": settings.image_directory} | _model(detector))
         self._publish_status(event)
 
     def _report(self, judged: Judged) -> None:
@@ -327,6 +329,7 @@ class Component:
         self._dismantle()
 
     def _publish_status(self, event: StatusEvent) -> None:
+        self._status.restart()
         self._publish("status", self._describe(event))
 
     def _describe(self, event: StatusEvent) -> Status:
@@ -362,3 +365,8 @@ class Component:
             )
         except _IPC_ERRORS as error:
             log.warning("not published", extra={"kind": kind, "cause": str(error)})
+
+
+def _model(detector: Detector) -> dict[str, str]:
+    info = detector.info
+    return {"model": info.name, "model_version": info.version, "precision": info.precision}

@@ -31,6 +31,10 @@ def run(work: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: mail.put(StopRequested()))
     log.info("starting", extra={"version": __version__, "work": work})
-    status = Component(work, os.environ.get("AWS_IOT_THING_NAME", "unnamed"), mail).run()
+    try:
+        status = Component(work, os.environ["AWS_IOT_THING_NAME"], mail).run()
+    except Exception:
+        log.critical("stopping over an error nobody expected; Greengrass starts it anew", exc_info=True)
+        return 1
     log.info("stopped", extra={"status": status})
     return status
