@@ -122,6 +122,19 @@ def test_it_can_go_on_until_ctrl_c(demo, tmp_path):
     assert f"{len(NAMES)} images: " in output(tmp_path)
 
 
+def test_a_reader_that_goes_away_ends_it_quietly(checkout, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+    command = [sys.executable, "-m", "edgehost.demo", "--rate", "50"]
+    with (tmp_path / "err").open("w") as err:
+        process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=err)
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert processes_below(checkout) == []
+
+
 def test_a_component_that_does_not_run_fails_with_names_and_log(demo, device_venv, tmp_path):
     broken = copy_checkout(tmp_path / "broken", device_venv)
     (broken / "src" / "inspector" / "__main__.py").write_text("raise SystemExit('no camera today')\n")
