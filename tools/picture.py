@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from rich.console import CONSOLE_SVG_FORMAT, Console
-from rich.terminal_theme import DIMMED_MONOKAI
+from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from edgehost.demo import CHECKOUT, RECORD, where_to_look
@@ -49,9 +49,7 @@ def draw(received: list[Received]) -> str:
         for event in tally.receive(message):
             view.show(event)
     view.end(tally.summary(), [], where_to_look())
-    return console.export_svg(
-        title="Edge Inspector", theme=DIMMED_MONOKAI, code_format=FRAME, unique_id="demo"
-    )
+    return console.export_svg(title="Edge Inspector", theme=MONOKAI, code_format=FRAME, unique_id="demo")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,10 +28,10 @@ from edgehost.deployment import DeploymentError
 from edgehost.lifecycle import State
 from edgehost.nucleus import EdgeHost
 from station.broker import Inbox, Subscription, locate
-from station.event import Event, Notice
+from station.event import Event, Heard, Notice
 from station.expectation import Expectation
 from station.tally import Tally
-from station.view import View, console, printable
+from station.view import View, abandon_stdout, console, printable
 from station.watch import watch
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -43,6 +43,7 @@ INSPECTOR = "com.edgeinspector.Inspector"
 CAMERA = "top"
 PATIENCE_S = 60
 """How long after the last picture verdicts are waited for."""
+HEAD_START_S = 10
 LOG_LINES = 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
@@ -53,11 +54,12 @@ class DemoError(Exception):
 
 
 class RecordingView(View):
-    """A view that also writes each message to a file, as it came."""
+    """A view that also writes each message to a file, as it came, and notes when the inspector is running."""
 
     def __init__(self, terminal: Console, record: TextIO) -> None:
         super().__init__(terminal)
         self._record = record
+        self.running = threading.Event()
 
     def show(self, event: Event) -> None:
         """Show and record one event."""
@@ -65,6 +67,8 @@ class RecordingView(View):
         if not isinstance(event, Notice):
             self._record.write(event.line + "\n")
             self._record.flush()
+        if isinstance(event, Heard) and event.status.state == "running":
+            self.running.set()
 
 
 @dataclass(slots=True)
@@ -81,7 +85,7 @@ class Run:
 
     def watch(self, view: View, over: threading.Event) -> None:
         """Show verdicts until all have arrived; then, if wanted, until it is over."""
-        deadline_s = time.monotonic() + len(self.pictures) / self.rate + PATIENCE_S
+        deadline_s = time.monotonic() + HEAD_START_S + len(self.pictures) / self.rate + PATIENCE_S
         watch(self.inbox, self.tally, view, self.expectation, deadline_s, over.is_set)
         if self.keep_running and self.expectation.met:
             watch(self.inbox, self.tally, view, Expectation(), float("inf"), over.is_set)
@@ -90,8 +94,14 @@ class Run:
         """Print what it all came to."""
         view.end(self.tally.summary(), self.expectation.missing(), where_to_look())
 
-    def drop(self, over: threading.Event) -> None:
-        """Let the camera take its pictures, until it is over."""
+    def drop(self, view: RecordingView, over: threading.Event) -> None:
+        """Let the camera take its pictures, until it is over.
+
+        It waits a little for the inspector, which needs no waiting: so the first verdicts come in order too.
+        """
+        deadline_s = time.monotonic() + HEAD_START_S
+        while not view.running.wait(0.1) and not over.is_set() and time.monotonic() < deadline_s:
+            pass
         images = self.host.root / "work" / INSPECTOR / "images" / CAMERA
         for _ in drop(self.pictures, images, self.rate):
             if over.is_set():
@@ -109,6 +119,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _build(terminal)
         return asyncio.run(_interruptible(args, terminal))
+    except BrokenPipeError:
+        abandon_stdout()
+        return 1
     except (DemoError, DeploymentError, OSError) as error:
         terminal.print(f"demo: {error}", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -193,12 +206,12 @@ async def _inspect(run: Run, terminal: Console) -> int:
     return 0 if run.expectation.met else 1
 
 
-async def _watch_and_drop(run: Run, view: View) -> None:
+async def _watch_and_drop(run: Run, view: RecordingView) -> None:
     """Until the watching is over, the component is broken or something fails."""
     over = threading.Event()
     broken = asyncio.ensure_future(run.host.components[INSPECTOR].reached(State.BROKEN))
     broken.add_done_callback(lambda _: over.set())
-    steps = asyncio.to_thread(run.watch, view, over), asyncio.to_thread(run.drop, over)
+    steps = asyncio.to_thread(run.watch, view, over), asyncio.to_thread(run.drop, view, over)
     work = [asyncio.ensure_future(step) for step in steps]
     try:
         await asyncio.wait(work, return_when=asyncio.FIRST_EXCEPTION)

@@ -14,7 +14,7 @@ from pathlib import Path
 from station.broker import Broker, Credentials, Inbox, Subscription, locate
 from station.expectation import Expectation, expected_names
 from station.tally import Tally
-from station.view import View, console
+from station.view import View, abandon_stdout, console
 from station.watch import watch
 
 INTERRUPTED = 130
@@ -42,8 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _watch(args, broker, Expectation(names, args.count))
     except BrokenPipeError:
-        # whoever read us has gone; the interpreter must not stumble over it again when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         return 1
 
 

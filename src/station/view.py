@@ -5,6 +5,8 @@ What came over the wire is printed with its control characters escaped: an image
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -118,11 +120,25 @@ def printable(text: str) -> str:
 
 
 def console(stream: TextIO, no_color: bool) -> Console:
-    """A console that colours a terminal only; a file gets lines of any length, without a single escape."""
+    """A console that colours a terminal only; a file gets lines of any length, without a single escape.
+
+    Printing raises BrokenPipeError where whoever read it has gone.
+    """
     plain = no_color or not stream.isatty()
-    return Console(
+    return _Console(
         file=stream, color_system=None if plain else "auto", width=None if stream.isatty() else 120
     )
+
+
+def abandon_stdout() -> None:
+    """After a BrokenPipeError: keep the interpreter from stumbling over it again when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would end the program, from whatever thread this is
+        raise BrokenPipeError
 
 
 def _cells(result: Result) -> dict[str, Text]:

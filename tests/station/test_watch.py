@@ -145,12 +145,13 @@ def test_a_broker_that_never_comes_is_a_failure(capsys):
     assert "can't be reached" in capsys.readouterr().out
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(broker, tmp_path):
-    command = [sys.executable, "-m", "station", "watch", "--json", "--broker", broker.url]
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_reader_that_goes_away_ends_it_quietly(broker, options):
+    command = [sys.executable, "-m", "station", "watch", "--broker", broker.url, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     assert process.stdout
-    assert "connected" in process.stderr.readline()
+    assert "connected" in (process.stderr if options else process.stdout).readline()
     process.stdout.close()
     send(broker, result(1), result(2))
     assert process.wait(20) == 1
