@@ -11,7 +11,10 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 RECIPES = [ROOT / "recipe.yaml", ROOT / "models" / "recipe.yaml"]
-PORTABLE_VARIABLES = r"\{(artifacts:path|artifacts:decompressedPath|kernel:rootPath|iot:thingName|work:path|configuration:/[^}]+)\}"
+PORTABLE_VARIABLES = (
+    r"\{(artifacts:path|artifacts:decompressedPath|kernel:rootPath|iot:thingName|work:path"
+    r"|configuration:/[^}]+)\}"
+)
 
 
 def load(path: Path) -> dict[str, Any]:
