@@ -23,12 +23,12 @@ from edgehost.errors import ServiceError, UnauthorizedError
 from edgehost.mqtt_message import (
     MqttMessage,
     check_publishable,
+    filter_problem,
     from_request,
     qos_of,
     to_event,
     to_properties,
     topic_of,
-    topic_problem,
 )
 from edgehost.pubsub import Authorize
 from edgehost.spool import Spool
@@ -85,7 +85,7 @@ class IoTCore:
         """Pass what arrives on the filter to the caller until its stream ends."""
         topic = self._check_authorized(call)
         subscription = _Subscription(topic, qos_of(call.request), call)
-        if problem := topic_problem(topic):
+        if problem := filter_problem(topic):
             raise ServiceError(f"Subscribe to topic {topic} failed with error {problem}")
         self._subscriptions.add(subscription)
         call.on_end(lambda: self._drop(subscription))
@@ -126,6 +126,10 @@ class IoTCore:
             except aiomqtt.MqttError as error:
                 level = logging.WARNING if delay_s == _FIRST_RETRY_S else logging.DEBUG
                 log.log(level, "offline: broker %s: %s; trying until it is back", self._address.url, error)
+            except (
+                Exception
+            ):  # the boundary of one connection: a fault in here must not end the link for good
+                log.exception("the connection to broker %s failed; connecting again", self._address.url)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_RETRY_S)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiomqtt
+from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -49,7 +51,13 @@ def from_request(request: Mapping[str, Any]) -> MqttMessage:
     if "correlationData" in properties:
         properties["correlationData"] = _decode("correlationData", properties["correlationData"])
     retain = request.get("retain") is True
-    return MqttMessage(topic_of(request), _decode("payload", payload), qos_of(request), retain, properties)
+    message = MqttMessage(topic_of(request), _decode("payload", payload), qos_of(request), retain, properties)
+    try:
+        if packet := to_properties(message):
+            packet.pack()  # type: ignore[no-untyped-call]
+    except (MQTTException, KeyError, TypeError, ValueError, struct.error) as error:
+        raise InvalidArgumentsError(f"MQTT 5 properties {properties} can't be sent: {error}") from error
+    return message
 
 
 def topic_of(request: Mapping[str, Any]) -> str:
@@ -84,7 +92,7 @@ def check_publishable(message: MqttMessage) -> None:
 
 
 def topic_problem(topic: str) -> str:
-    """What IoT Core's limits have against a topic or filter; empty if nothing."""
+    """What IoT Core's limits have against a topic; empty if nothing."""
     if not topic:
         return "Topic must not be empty"
     basic_ingest = _BASIC_INGEST.fullmatch(topic)
@@ -97,6 +105,16 @@ def topic_problem(topic: str) -> str:
         limit = f"The topic size of request must be no larger than {MAX_TOPIC_LENGTH} bytes of UTF-8 encoded "
         return limit + "characters. " + excluded.format("mandatory segments")
     return ""
+
+
+def filter_problem(topic: str) -> str:
+    """What MQTT and IoT Core's limits have against a subscription's filter; empty if nothing."""
+    *before, last = topic.split("/")
+    if any("#" in level for level in before) or ("#" in last and last != "#"):
+        return "The wildcard # must be the whole last level of the filter"
+    if any("+" in level and level != "+" for level in (*before, last)):
+        return "The wildcard + must be a whole level of the filter"
+    return topic_problem(topic)
 
 
 def to_properties(message: MqttMessage) -> Properties | None:
