@@ -10,7 +10,7 @@ import msgspec
 
 from inspector.core import message as messages
 from inspector.core.detections import Detections
-from inspector.core.frame import Frame, FrameError, decode
+from inspector.core.frame import FailureCode, Frame, FrameError, decode
 from inspector.core.message import ImageInfo, Latency, Result, Subject
 from inspector.core.naming import legible, part_of
 from inspector.core.settings import Settings
@@ -49,6 +49,8 @@ class Examiner:
         self._detector = detector
         default = settings.thresholds(detector.thresholds)
         self._policy = Policy(default, settings.thresholds_by_label(detector.thresholds))
+        if unknown := settings.class_thresholds.keys() - detector.labels:
+            log.warning("thresholds of classes that the model has not", extra={"labels": sorted(unknown)})
 
     def inspection_id(self, claimed: Claimed) -> str:
         """The id of the inspection of a claimed file."""
@@ -72,22 +74,22 @@ class Examiner:
     def judge(self, taken: Taken) -> Judged:
         """Find defects and decide; whatever goes wrong with this one frame ends here, as a review."""
         try:
-            if isinstance(taken.frame, FrameError):
-                raise taken.frame
-            raw, latency = self._detector.detect(
-                taken.frame.pixels,
-                iou=self._settings.iou_threshold,
-                max_detections=self._settings.max_detections,
-            )
+            return self._judge(taken)
         except FrameError as error:
             return self._not_inspected(taken, error.code, str(error))
         except Exception as error:  # noqa: BLE001  # the frame's boundary: one bad frame must not stop the line
             return self._not_inspected(taken, "inference_error", repr(error))
+
+    def _judge(self, taken: Taken) -> Judged:
+        if isinstance(taken.frame, FrameError):
+            raise taken.frame
+        iou, max_detections = self._settings.iou_threshold, self._settings.max_detections
+        raw, latency = self._detector.detect(taken.frame.pixels, iou=iou, max_detections=max_detections)
         audited = is_audited(taken.id, self._settings.audit_share)
         verdict = judge(raw, self._detector.labels, self._policy, audited=audited)
         return Judged(verdict, raw, msgspec.structs.replace(latency, decode=taken.decode_ms))
 
-    def _not_inspected(self, taken: Taken, code: str, cause: str) -> Judged:
+    def _not_inspected(self, taken: Taken, code: FailureCode, cause: str) -> Judged:
         path = legible(taken.claimed.identity.path)
         log.warning("image not inspected", extra={"path": path, "reason": code, "cause": cause})
         return Judged(not_inspected(code), Detections.none(), Latency(decode=taken.decode_ms))

@@ -50,8 +50,11 @@ def decode(
     ``output`` is (1, 4 + classes, anchors) float32: centre x, centre y, width, height in input pixels, then a
     confidence in 0..1 for each class. Detections below ``confidence`` are dropped; of two of one class that
     overlap by more than ``iou`` the more confident stays; at most ``max_detections`` are returned.
-    Same result as ``ultralytics.utils.nms.non_max_suppression`` and ``scale_boxes``.
+    Same result as ``ultralytics.utils.nms.non_max_suppression`` and ``scale_boxes``. Raises ValueError where
+    the output is not finite: a defect would be below every threshold.
     """
+    if not np.isfinite(output).all():
+        raise ValueError("the network's output is not finite")
     candidates = output[0].T
     confidences = candidates[:, 4:].max(axis=1)
     chosen = np.flatnonzero(confidences >= np.float32(confidence))

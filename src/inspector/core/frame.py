@@ -13,19 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 Orientation = Literal["apply", "ignore"]
+FailureCode = Literal["unreadable", "unsupported", "too_large", "inference_error", "crashed"]
+"""Why a part could not be inspected."""
 Pixels = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR."""
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
 """How JPEG, PNG, BMP and TIFF files begin."""
 
+_LEAST_BYTES = 12
+"""No picture is smaller; what is cannot be told from the beginning of one."""
+_JPEG_END = b"\xff\xd9"
+
 
 class FrameError(Exception):
     """The image cannot be inspected; ``code`` is the reason its verdict carries."""
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: FailureCode, detail: str) -> None:
         super().__init__(detail)
-        self.code = code
+        self.code: FailureCode = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +86,25 @@ class Frame:
 def decode(data: bytes, orientation: Orientation, max_megapixels: float) -> Pixels:
     """Decode JPEG, PNG, BMP, TIFF or WebP of 8 or 16 bits, grey, BGR or BGRA, to 8-bit BGR.
 
-    The format is told by the content, not by the name. 16 bits are cut to their upper 8; alpha is dropped;
-    of an animation or a multi-page file the first picture counts. ``orientation`` says whether the EXIF
-    orientation is applied. Raises FrameError: ``unreadable`` (empty, truncated, corrupt), ``unsupported``
-    (another format or pixel type) or ``too_large``, which is told from the header, before decoding.
+    The format is told by the content, not by the name. Of 16 bits the upper 8 are taken (of TIFF rounded);
+    alpha is dropped; of an animation or a multi-page file the first picture counts. ``orientation`` says
+    whether the EXIF orientation is applied; that of a TIFF always is. Raises FrameError: ``unreadable``
+    (empty, truncated, corrupt, a pixel type that is not read), ``unsupported`` (another format) or
+    ``too_large``, which is told from the header, before decoding.
     """
-    if not data:
-        raise FrameError("unreadable", "the file is empty")
+    if len(data) < _LEAST_BYTES:
+        raise FrameError("unreadable", f"the file has {len(data)} bytes, too few for a picture")
     if not (data.startswith(SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")):
         raise FrameError("unsupported", "the content is not JPEG, PNG, BMP, TIFF or WebP")
     _check_megapixels(data, max_megapixels)
+    _check_tail(data)
     flags = cv2.IMREAD_COLOR
     if orientation == "ignore":
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise FrameError("unreadable", f"the decoder gave up: {error.err or error}") from error
+    except (cv2.error, MemoryError) as error:
+        raise FrameError("unreadable", f"the decoder gave up: {error}") from error
     if pixels is None:
         raise FrameError(
             "unreadable", "the picture is truncated, corrupt or of a pixel type that is not read"
@@ -105,12 +113,21 @@ def decode(data: bytes, orientation: Orientation, max_megapixels: float) -> Pixe
 
 
 def _check_megapixels(data: bytes, max_megapixels: float) -> None:
-    try:
-        width, height = imagesize.get(io.BytesIO(data))
-    except Exception as error:  # a hostile header may break the parser in any way
-        raise FrameError("unreadable", f"the header cannot be read: {error}") from error
+    width, height = imagesize.get(io.BytesIO(data))
     if width < 1 or height < 1:
         raise FrameError("unreadable", "the header gives no width and height")
     if width * height > max_megapixels * 1e6:
         size = f"{width}x{height} pixels are above MaxImageMegapixels {max_megapixels:g}"
         raise FrameError("too_large", size)
+
+
+def _check_tail(data: bytes) -> None:
+    """Refuse a JPEG whose end was never written.
+
+    A file given its size in advance is zeros from where the writing stopped, and the decoder takes those for grey.
+    """
+    is_padded_jpeg = data.startswith(SIGNATURES[0]) and data.endswith(b"\0")
+    if is_padded_jpeg and not data.rstrip(b"\0").endswith(_JPEG_END):
+        raise FrameError(
+            "unreadable", "the file ends in zeros in place of the picture's end: it is truncated"
+        )

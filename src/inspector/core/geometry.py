@@ -48,10 +48,10 @@ class Letterbox:
     def fit(cls, image_width: int, image_height: int, input_width: int, input_height: int) -> Letterbox:
         """Fit an image into the input, aspect ratio kept, centred; all in pixels, all at least 1."""
         gain = min(input_height / image_height, input_width / image_width)
-        width, height = round(image_width * gain), round(image_height * gain)
+        width, height = max(round(image_width * gain), 1), max(round(image_height * gain), 1)
         half_x, half_y = (input_width - width) / 2, (input_height - height) / 2
         return cls(
-            image_width, image_height, gain, max(width, 1), max(height, 1),
+            image_width, image_height, gain, width, height,
             pad_left=round(half_x - 0.1), pad_top=round(half_y - 0.1),
             pad_right=round(half_x + 0.1), pad_bottom=round(half_y + 0.1),
         )  # fmt: skip

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.detections import Detections
+from inspector.core.frame import FailureCode
 from inspector.core.package import Thresholds
 
 VerdictName = Literal["pass", "fail", "review"]
-
-FAILURE_CODES = ("unreadable", "unsupported", "too_large", "inference_error", "crashed")
-"""Why a part could not be inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def _decide(failed: bool, uncertain: bool) -> tuple[VerdictName, tuple[str, ...]
     return ("review", ("uncertain",)) if uncertain else ("pass", ())
 
 
-def not_inspected(code: str) -> Verdict:
+def not_inspected(code: FailureCode) -> Verdict:
     """The verdict on a part that could not be inspected: review, never pass."""
     return Verdict("review", (code,), Detections.none(), ("error",))
 
