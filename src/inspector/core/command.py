@@ -8,14 +8,17 @@ import msgspec
 
 MAX_RESEND = 1_000
 
+Seq = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+RequestId = Annotated[str, msgspec.Meta(max_length=128)]
+
 
 class Resend(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="resend", tag_field="command"):
     """Publish the results ``first`` to ``last`` again: a consumer saw a gap."""
 
     ledger: str
-    first: Annotated[int, msgspec.Meta(ge=1)]
-    last: Annotated[int, msgspec.Meta(ge=1)]
-    request: str | None = None
+    first: Seq
+    last: Seq
+    request: RequestId | None = None
     """Comes back in the response."""
 
     def __post_init__(self) -> None:
@@ -28,7 +31,7 @@ class StatusRequest(
 ):
     """Publish the status now."""
 
-    request: str | None = None
+    request: RequestId | None = None
 
 
 Command = Resend | StatusRequest
@@ -47,5 +50,8 @@ class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def parse(payload: bytes) -> Command:
     """Parse a command; raise ``msgspec.DecodeError`` that says what is wrong with it."""
-    command: Command = msgspec.json.decode(payload, type=Command)
+    try:
+        command: Command = msgspec.json.decode(payload, type=Command)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"a command is UTF-8: {error}") from error
     return command

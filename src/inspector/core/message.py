@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,12 +10,12 @@ import msgspec
 
 from inspector.core.detections import Detections
 from inspector.core.naming import legible, rfc3339
+from inspector.core.package import UnitInterval
 from inspector.core.verdict import Verdict, VerdictName
 
 StatusEvent = Literal[
     "start", "interval", "stop", "model", "blocked", "unblocked", "configuration", "requested"
 ]
-UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class ImageInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +133,7 @@ def compose(
         seq=subject.seq,
         thing=subject.thing,
         camera=legible(subject.camera),
-        part=subject.part,
+        part=None if subject.part is None else legible(subject.part),
         captured_at=rfc3339(subject.captured_at),
         inspected_at=rfc3339(subject.inspected_at),
         image=subject.image,
@@ -160,13 +161,19 @@ def describe(detections: Detections, labels: tuple[str, ...]) -> tuple[Detection
 
 def encode(result: Result, max_bytes: int) -> bytes:
     """The result as UTF-8 JSON of at most ``max_bytes``: the weakest detections are left out as needed."""
-    while len(document := msgspec.json.encode(result)) > max_bytes and result.detections:
-        result = msgspec.structs.replace(result, detections=result.detections[:-1])
-    if len(document) > max_bytes:
+    counts = range(len(result.detections) + 1)
+    fitting = bisect_right(counts, max_bytes, key=lambda count: len(_with_strongest(result, count)))
+    if fitting == 0:
+        size_bytes = len(_with_strongest(result, 0))
         raise ValueError(
-            f"a result without detections takes {len(document)} bytes, MaxMessageBytes is {max_bytes}"
+            f"a result without detections takes {size_bytes} bytes, MaxMessageBytes is {max_bytes}"
         )
-    return document
+    return _with_strongest(result, counts[fitting - 1])
+
+
+def _with_strongest(result: Result, count: int) -> bytes:
+    """The result as JSON, with so many of its detections."""
+    return msgspec.json.encode(msgspec.structs.replace(result, detections=result.detections[:count]))
 
 
 def topic(prefix: str, thing: str, kind: str) -> str:

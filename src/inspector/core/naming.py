@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 
+import msgspec
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LAST_S = 253_402_300_799.0  # the end of the year 9999
 _TIME_GROUPS = ("year", "month", "day", "hour", "minute", "second")
+_DATE_GROUPS = _TIME_GROUPS[:3]
 _TEMPORARY = (".tmp", ".part")
-MAX_TEXT = 512
-"""Characters of a path that a message carries; of a longer one the end is kept."""
+_DAY_S = 86_400.0
+MAX_TEXT_BYTES = 512
+"""Of a path as JSON in a message; of a longer one the end is kept."""
 
 
 def is_left_alone(name: str, ignore_pattern: str) -> bool:
@@ -34,8 +38,9 @@ def capture_time(name: str, mtime_s: float, pattern: str) -> float:
     """When a file was captured, in seconds since the epoch.
 
     ``pattern`` may have groups ``year``, ``month``, ``day``, ``hour``, ``minute``, ``second`` and ``fraction``
-    (digits after the decimal point), in UTC; what it lacks is taken from the modification time. Without a
-    pattern, or where it finds nothing or no real time, it is the modification time.
+    (digits after the decimal point), in UTC; what it lacks is taken from the modification time, of the date so
+    that the two are closest, whichever side of midnight. Without a pattern, or where it finds nothing or no
+    real time, it is the modification time.
     """
     found = re.search(pattern, name) if pattern else None
     if found is None:
@@ -44,9 +49,12 @@ def capture_time(name: str, mtime_s: float, pattern: str) -> float:
     try:
         fields = {key: int(groups[key]) for key in _TIME_GROUPS if key in groups}
         fraction = float("0." + groups.get("fraction", "0"))
-        return _at(mtime_s).replace(microsecond=0, **fields).timestamp() + fraction  # type: ignore[arg-type]
-    except ValueError:
+        captured_s = _at(mtime_s).replace(microsecond=0, **fields).timestamp() + fraction  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
         return mtime_s
+    if fields.keys().isdisjoint(_DATE_GROUPS):
+        captured_s += round((mtime_s - captured_s) / _DAY_S) * _DAY_S
+    return captured_s
 
 
 def rfc3339(seconds: float) -> str:
@@ -57,7 +65,16 @@ def rfc3339(seconds: float) -> str:
 def legible(path: str) -> str:
     """A path as text that every JSON reader accepts: bytes that are not UTF-8 as ``\\xNN``, its end if long."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text if len(text) <= MAX_TEXT else "…" + text[1 - MAX_TEXT :]
+    if _json_bytes(text) <= MAX_TEXT_BYTES:
+        return text
+    while _json_bytes("…" + text) > MAX_TEXT_BYTES:
+        text = text[1:]
+    return "…" + text
+
+
+def _json_bytes(text: str) -> int:
+    """How much of a message a text takes, without its quotes."""
+    return len(msgspec.json.encode(text)) - 2
 
 
 def _at(seconds: float) -> datetime:

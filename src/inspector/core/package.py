@@ -14,7 +14,7 @@ SCHEMA: Literal["edge-inspector/model/1"] = "edge-inspector/model/1"
 Precision = Literal["fp32", "int8"]
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-RelativePath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!.*\.\.)[^\\]+$")]
+RelativePath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?![\s\S]*\.\.)[^\\]+$")]
 
 
 class InputShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
