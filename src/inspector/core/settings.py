@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from inspector.core.detections import RAW_FLOOR
 from inspector.core.frame import Orientation
 from inspector.core.package import Precision, Thresholds, UnitInterval
 
@@ -83,7 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
         UnitInterval, msgspec.Meta(description="Share of confident verdicts whose images are kept for audit.")
     ] = 0.01
     exif_orientation: Annotated[
-        Orientation, msgspec.Meta(description="Whether the EXIF orientation turns the image.")
+        Orientation,
+        msgspec.Meta(description="Whether the EXIF orientation turns the image; a TIFF's always does."),
     ] = "apply"
     max_image_megapixels: Annotated[
         float, msgspec.Meta(gt=0, le=1_000, description="Larger images are not decoded: review, `too_large`.")
@@ -132,8 +134,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     topic_prefix: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^[^/+#\s$]+(/[^/+#\s]+){0,3}$",
-            description="First part of every topic; at most four levels.",
+            pattern=r"^[^/+#\s$]+(/[^/+#\s]+){0,3}\Z",
+            max_length=100,
+            description="First part of every topic; at most four levels and 100 characters.",
         ),
     ] = "inspect"
     publish_to_topic: Annotated[
@@ -159,12 +162,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     ] = "INFO"
 
     def thresholds(self, model: Thresholds | None) -> Thresholds:
-        """Those of the configuration, else of the model, else 0.5 and 0.25. Raises ValueError if floor > accept."""
+        """Those of the configuration, else of the model, else 0.5 and 0.25; one given alone moves the other."""
         base = model or _DEFAULT_THRESHOLDS
         return _override(base, self.confidence_threshold, self.low_confidence_threshold)
 
     def thresholds_by_label(self, model: Thresholds | None) -> dict[str, Thresholds]:
-        """The exceptions of ``class_thresholds``, completed. Raises ValueError if floor > accept in one."""
+        """The exceptions of ``class_thresholds``, completed."""
         base = self.thresholds(model)
         return {
             label: _override(base, each.confidence_threshold, each.low_confidence_threshold)
@@ -200,7 +203,7 @@ def parse(configuration: Mapping[str, Any]) -> tuple[Settings, tuple[str, ...]]:
     errors += _combinations(settings)
     if errors:
         raise SettingsError(errors)
-    return settings, tuple(warnings)
+    return settings, (*warnings, *_out_of_sight(settings))
 
 
 def _combinations(settings: Settings) -> list[str]:
@@ -211,11 +214,20 @@ def _combinations(settings: Settings) -> list[str]:
             re.compile(getattr(settings, name))
         except re.error as error:
             errors.append(f"{name.title().replace('_', '')} is no regular expression: {error}")
-    try:
-        settings.thresholds_by_label(None)
-    except ValueError as error:
-        errors.append(f"LowConfidenceThreshold is above ConfidenceThreshold: {error}")
+    for of_class, accept, floor in _given_thresholds(settings):
+        if accept is not None and floor is not None and floor > accept:
+            errors.append(
+                f"LowConfidenceThreshold{of_class} {floor:g} is above ConfidenceThreshold{of_class} {accept:g}"
+            )
     return errors
+
+
+def _given_thresholds(settings: Settings) -> list[tuple[str, float | None, float | None]]:
+    """Whose, the accepting and the floor: those of all classes, then each exception."""
+    given = [("", settings.confidence_threshold, settings.low_confidence_threshold)]
+    for label, each in settings.class_thresholds.items():
+        given.append((f" of {label}", each.confidence_threshold, each.low_confidence_threshold))
+    return given
 
 
 def _override(base: Thresholds, confidence: float | None, low_confidence: float | None) -> Thresholds:
@@ -227,6 +239,16 @@ def _override(base: Thresholds, confidence: float | None, low_confidence: float 
     elif confidence is None:
         accept = max(floor, accept)
     return Thresholds(confidence=accept, low_confidence=floor)
+
+
+def _out_of_sight(settings: Settings) -> list[str]:
+    """Warnings of thresholds below what the detector reports."""
+    return [
+        f"{name}{of_class} {value:g} acts as {RAW_FLOOR:g}: weaker detections are not looked at"
+        for of_class, accept, floor in _given_thresholds(settings)
+        for name, value in (("ConfidenceThreshold", accept), ("LowConfidenceThreshold", floor))
+        if value is not None and value < RAW_FLOOR
+    ]
 
 
 def _unknown(key: str) -> str:
