@@ -22,12 +22,14 @@ def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> 
     """Print a result a line for each image; return 1 if any could not be inspected, 2 if none can be."""
     logging.disable(logging.CRITICAL)  # each line says what went wrong with its image
     try:
-        settings, _ = parse(configuration)
+        settings, warnings = parse(configuration)
         detector = load(model, precision=settings.precision)
         examiner = Examiner(os.environ.get("AWS_IOT_THING_NAME", "local"), "once", settings, detector)
     except (SettingsError, PackageError, ValueError) as error:
         print(f"inspector once: {error}", file=sys.stderr)
         return 2
+    for warning in warnings:
+        print(f"inspector once: {warning}", file=sys.stderr)
     verdicts = [_inspect(examiner, image, seq, settings) for seq, image in enumerate(images, start=1)]
     return 0 if all(verdicts) else 1
 
@@ -37,17 +39,21 @@ def _inspect(examiner: Examiner, image: Path, seq: int, settings: Settings) -> b
     taken = _take(examiner, image, settings)
     judged = examiner.judge(taken)
     document = examiner.encode(examiner.result(taken, judged, seq, time.time()))
-    sys.stdout.write(document.decode() + "\n")
-    sys.stdout.flush()
+    sys.stdout.buffer.write(document + b"\n")
+    sys.stdout.buffer.flush()
     return "error" not in judged.verdict.keep
 
 
 def _take(examiner: Examiner, image: Path, settings: Settings) -> Taken:
+    max_bytes = int(settings.max_image_megabytes * 1e6)
     try:
-        status, data = image.stat(), image.read_bytes()
+        with image.open("rb") as file:
+            data, status = file.read(max_bytes + 1), os.fstat(file.fileno())
     except OSError as error:
         claimed = Claimed(Identity(image.name, 0, 0, ""), image, time.time(), None)
         return Taken(examiner.inspection_id(claimed), claimed, FrameError("unreadable", str(error)))
-    identity = Identity(image.name, status.st_mtime_ns, status.st_size, hashlib.sha256(data).hexdigest())
+    is_read = len(data) <= max_bytes
+    sha256 = hashlib.sha256(data).hexdigest() if is_read else ""
+    identity = Identity(image.name, status.st_mtime_ns, status.st_size, sha256)
     captured_at = capture_time(image.name, status.st_mtime, settings.capture_time_pattern)
-    return examiner.decode(Claimed(identity, image, captured_at, data))
+    return examiner.decode(Claimed(identity, image, captured_at, data if is_read else None))

@@ -41,7 +41,8 @@ class Tally:
         stages = msgspec.structs.astuple(judged.latency)
         with self._lock:
             self._times_s.append(now_s)
-            self._latencies_ms.append(sum(each for each in stages if each is not None))
+            if judged.latency.inference is not None:  # what failed before says nothing of the speed
+                self._latencies_ms.append(sum(each for each in stages if each is not None))
             self._confidences.extend(judged.verdict.detections.confidences.tolist())
 
     def figures(self, now_s: float) -> Figures:
