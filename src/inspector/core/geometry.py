@@ -35,8 +35,6 @@ class Letterbox:
 
     image_width: int
     image_height: int
-    gain: float
-    """Input pixels per image pixel, before rounding."""
     resized_width: int
     resized_height: int
     pad_left: int
@@ -51,20 +49,28 @@ class Letterbox:
         width, height = max(round(image_width * gain), 1), max(round(image_height * gain), 1)
         half_x, half_y = (input_width - width) / 2, (input_height - height) / 2
         return cls(
-            image_width, image_height, gain, width, height,
+            image_width, image_height, width, height,
             pad_left=round(half_x - 0.1), pad_top=round(half_y - 0.1),
             pad_right=round(half_x + 0.1), pad_bottom=round(half_y + 0.1),
         )  # fmt: skip
 
     def to_image(self, boxes_input: Boxes) -> Boxes:
         """Map boxes from input pixels to image pixels, clipped to the image."""
-        offset = np.array([self.pad_left, self.pad_top] * 2, np.float32)
         limit = np.array([self.image_width, self.image_height] * 2, np.float32)
-        boxes: Boxes = np.clip((boxes_input - offset) / np.float32(self.gain), 0, limit)
+        boxes: Boxes = np.clip((boxes_input - self._offset) / self._gain, 0, limit)
         return boxes
 
     def to_input(self, boxes_image: Boxes) -> Boxes:
         """Map boxes from image pixels to input pixels."""
-        offset = np.array([self.pad_left, self.pad_top] * 2, np.float32)
-        boxes: Boxes = boxes_image * np.float32(self.gain) + offset
+        boxes: Boxes = boxes_image * self._gain + self._offset
         return boxes
+
+    @property
+    def _offset(self) -> NDArray[np.float32]:
+        return np.array([self.pad_left, self.pad_top] * 2, np.float32)
+
+    @property
+    def _gain(self) -> NDArray[np.float32]:
+        """Input pixels per image pixel along x and y: each side was rounded for itself."""
+        gain = (self.resized_width / self.image_width, self.resized_height / self.image_height)
+        return np.array(gain * 2, np.float32)
