@@ -24,11 +24,10 @@ EXPORTS = [
 ]
 
 
-def agree(ultralytics, model: Path, images: list[NDArray[np.uint8]]) -> int:
-    """Compare both on every image, the file alone in its directory; return how many detections there were."""
+def agree(ultralytics, model: Path, size: tuple[int, int], images: list[NDArray[np.uint8]]) -> int:
+    """Compare both on every image, ``size`` being the network's height and width; return the detections' number."""
     ours = detector.load(model)
     theirs = ultralytics.YOLO(model, task="detect")
-    size = (ours.input_height, ours.input_width)
     compared = 0
     for pixels in images:
         found, _ = ours.detect(pixels, iou=0.7, max_detections=300)
@@ -58,9 +57,7 @@ def test_any_yolov8_export_gives_the_detections_of_ultralytics(
 ) -> None:
     exported = export(ultralytics, tmp_path, classes, height, width, dynamic)
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]
-    loaded = detector.load(exported)
-    assert (loaded.input_width, loaded.input_height, len(loaded.labels)) == (width, height, classes)
-    assert agree(ultralytics, exported, pictures(classes)) > 50
+    assert agree(ultralytics, exported, (height, width), pictures(classes)) > 50
 
 
 def export(ultralytics, directory: Path, classes: int, height: int, width: int, dynamic: bool) -> Path:
@@ -89,4 +86,6 @@ def export(ultralytics, directory: Path, classes: int, height: int, width: int, 
 
 def test_the_shipped_model_gives_the_detections_of_ultralytics(ultralytics) -> None:
     images = [cv2.imread(str(path)) for path in sorted((ROOT / "sample_images").glob("*.jpg"))]
-    assert agree(ultralytics, ROOT / "models" / "fp32.onnx", images + pictures(0)) > len(images) > 10
+    assert (
+        agree(ultralytics, ROOT / "models" / "fp32.onnx", (320, 448), images + pictures(0)) > len(images) > 10
+    )
