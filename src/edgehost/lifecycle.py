@@ -22,6 +22,7 @@ from edgehost.recipe import Recipe, Step
 from edgehost.variables import VariableError
 
 MAX_ERRORS = 3
+STOP_GRACE_S = 5.0
 _ERROR_MEMORY_S = 3600
 
 
@@ -67,6 +68,7 @@ class Component:
         self.log = log
         self.state = State.NEW
         self.max_errors = MAX_ERRORS
+        self.stop_grace_s = STOP_GRACE_S
         self._work = work
         self._environment = environment
         self._interpolate = interpolate
@@ -246,7 +248,7 @@ class Component:
         """Stop what the step's process left behind."""
         process, self._process = self._process, None
         if process:
-            await process.stop()
+            await process.stop(self.stop_grace_s)
 
     async def _shut_down(self, *, run_script: bool) -> None:
         main, self._process = self._process, None
@@ -257,7 +259,7 @@ class Component:
                 self.log.event("WARN", f"STOPPING: {error}")
                 await self._end_process()
         if main:
-            await main.stop()
+            await main.stop(self.stop_grace_s)
 
     async def _one_of(self, states: frozenset[State]) -> State:
         if self.state in states:

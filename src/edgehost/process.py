@@ -9,7 +9,6 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-STOP_GRACE_S = 5.0
 _POLL_S = 0.02
 _DRAIN_S = 1.0
 _MAX_LINE_BYTES = 64 * 1024
@@ -61,7 +60,7 @@ class ScriptProcess:
         """The exit code of the script; negative where a signal ended it."""
         return await self._process.wait()
 
-    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+    async def stop(self, grace_s: float) -> None:
         """SIGTERM to the whole group, SIGKILL after the grace to what is left of it; returns when nothing is."""
         self._signal(signal.SIGTERM)
         if not await self._gone_within(grace_s):

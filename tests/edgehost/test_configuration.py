@@ -1,0 +1,83 @@
+"""The configuration store: case, time, defaults, events, disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgehost.configuration import ConfigurationStore, StaleUpdateError
+
+NAME = "com.a"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ConfigurationStore:
+    return ConfigurationStore(tmp_path / "config" / "configuration.json")
+
+
+def test_keys_compare_without_case_and_keep_their_first_spelling(store: ConfigurationStore) -> None:
+    """A merge under another spelling changes the value, not the name."""
+    store.merge(NAME, (), {"Image": {"Width": 1}}, at_ms=10)
+    store.merge(NAME, ("IMAGE",), {"width": 2}, at_ms=11)
+    assert store.value(NAME) == {"Image": {"Width": 2}}
+    assert store.find(NAME, ("image", "WIDTH"))[0] == ("Image", "Width")
+
+
+def test_older_update_is_refused_whole(store: ConfigurationStore) -> None:
+    """One stale leaf refuses all of the update; an equal time is no older."""
+    store.merge(NAME, (), {"a": {"b": 1}}, at_ms=10)
+    with pytest.raises(StaleUpdateError):
+        store.merge(NAME, (), {"new": 1, "a": {"b": 2}}, at_ms=9)
+    with pytest.raises(StaleUpdateError):
+        store.merge(NAME, (), {"a": "a scalar in place of the mapping"}, at_ms=9)
+    assert store.value(NAME) == {"a": {"b": 1}}
+    store.merge(NAME, (), {"a": {"b": 2}}, at_ms=10)
+    assert store.value(NAME) == {"a": {"b": 2}}
+
+
+def test_defaults_fill_gaps_only(store: ConfigurationStore) -> None:
+    """What is there stays, whatever a new version's default is; what is missing comes, at any depth."""
+    store.add_defaults(NAME, {"a": 1, "deep": {"x": 1}})
+    store.merge(NAME, (), {"deep": {"x": 5}}, at_ms=10)
+    store.add_defaults(NAME, {"A": 2, "deep": {"x": 2, "y": 2}, "b": 2})
+    assert store.value(NAME) == {"a": 1, "deep": {"x": 5, "y": 2}, "b": 2}
+
+
+def test_preview_is_what_happens_then(store: ConfigurationStore) -> None:
+    """Asking what a deployment would make of the configuration changes nothing."""
+    store.merge(NAME, (), {"a": 1}, at_ms=10)
+    preview = store.preview(NAME, {"b": 1, "a": 7}, {"a": 2})
+    assert store.value(NAME) == {"a": 1}
+    store.add_defaults(NAME, {"b": 1, "a": 7})
+    store.merge(NAME, (), {"a": 2}, at_ms=11)
+    assert store.value(NAME) == preview == {"a": 2, "b": 1}
+
+
+def test_watchers_hear_each_changed_leaf_below_them(store: ConfigurationStore) -> None:
+    """Types count as changes; equal values, other branches and ended watches do not."""
+    store.merge(NAME, (), {"a": {"x": 1, "y": 1}, "b": 1}, at_ms=10)
+    heard: list[tuple[str, ...]] = []
+    end = store.watch(NAME, ("A",), heard.append)
+    store.merge(NAME, (), {"a": {"x": 1, "y": True, "z": {"deep": []}}, "b": 2}, at_ms=11)
+    assert heard == [("a", "y"), ("a", "z", "deep")]
+    end()
+    store.merge(NAME, (), {"a": {"x": 9}}, at_ms=12)
+    assert len(heard) == 2
+
+
+def test_survives_a_restart(store: ConfigurationStore, tmp_path: Path) -> None:
+    """Values, spelling and times are as before."""
+    store.merge(NAME, (), {"Deep": {"List": [1, {"x": None}], "é": 0.1}, "Empty": {}}, at_ms=10)
+    again = ConfigurationStore(tmp_path / "config" / "configuration.json")
+    assert again.value(NAME) == store.value(NAME)
+    with pytest.raises(StaleUpdateError):
+        again.merge(NAME, ("deep",), {"list": []}, at_ms=9)
+
+
+def test_missing_names_what_is_missing(store: ConfigurationStore) -> None:
+    """A path that leads nowhere, past a leaf too."""
+    store.merge(NAME, (), {"a": 1}, at_ms=1)
+    assert store.find(NAME, ("a", "b")) is None
+    with pytest.raises(KeyError, match=r"com\.a: /none"):
+        store.value(NAME, ("none",))

@@ -1,0 +1,396 @@
+"""Local deployments, from recipes on disk to running components, and what components hear of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import awsiot.greengrasscoreipc.model as m
+import pytest
+
+from edgehost.deployment import DeploymentError
+from edgehost.lifecycle import State
+from edgehost.nucleus import EdgeHost, RootInUseError
+from edgehost.thread import run_in_thread
+
+FOREVER = "while true; do sleep 0.05; done"
+ASK = "asks before it changes"
+
+
+class Deploying:
+    """A recipe directory, and deployments from it."""
+
+    def __init__(self, bench: Any, directory: Path) -> None:
+        self.bench = bench
+        self.recipes = directory / "recipes"
+        self.artifacts = directory / "artifacts"
+        self.recipes.mkdir()
+        self.artifacts.mkdir()
+
+    def recipe(self, name: str, version: str = "1.0.0", *, run: str = FOREVER, **more: Any) -> None:
+        """Write a recipe; ``dependencies``, ``configuration``, ``install``, ``startup``, ``artifacts`` by name."""
+        steps = {"startup": more["startup"]} if "startup" in more else {"run": run}
+        manifest = {
+            "Artifacts": [{"Uri": f"s3://b/{name}/{version}/{file}"} for file in more.get("artifacts", ())],
+            "Lifecycle": steps | ({"install": more["install"]} if "install" in more else {}),
+        }
+        recipe = {
+            "ComponentName": name,
+            "ComponentVersion": version,
+            "ComponentDependencies": {
+                other: {"DependencyType": kind} for other, kind in more.get("dependencies", {}).items()
+            },
+            "ComponentConfiguration": {"DefaultConfiguration": more.get("configuration", {})},
+            "Manifests": [manifest],
+        }
+        (self.recipes / f"{name}-{version}.json").write_text(json.dumps(recipe))
+
+    def start(self, *names: str, config: dict[str, Any] | None = None, **options: Any) -> Future[None]:
+        """Begin a deployment of versions written NAME=VERSION or NAME for 1.0.0."""
+        versions = dict(name.split("=") if "=" in name else (name, "1.0.0") for name in names)
+        host = self.bench.host
+        return self.bench.threaded.submit(
+            host.deploy(self.recipes, self.artifacts, versions, config, **options)
+        )
+
+    def __call__(self, *names: str, config: dict[str, Any] | None = None, **options: Any) -> None:
+        """Deploy and wait."""
+        self.start(*names, config=config, **options).result(20)
+
+    def state(self, name: str) -> State:
+        return self.bench.host.components[name].state
+
+    def pid(self, name: str) -> int | None:
+        return self.bench.host.components[name].pid
+
+    def log(self, name: str) -> str:
+        return self.bench.host.components[name].log.path.read_text()
+
+
+@pytest.fixture
+def deploy(bench, tmp_path: Path) -> Deploying:
+    return Deploying(bench, tmp_path)
+
+
+def test_deployed_component_runs(deploy: Deploying) -> None:
+    """Variables are replaced, defaults and --config are merged, files are in place, status tells."""
+    (deploy.artifacts / "com.a/1.0.0").mkdir(parents=True)
+    (deploy.artifacts / "com.a/1.0.0/hello.txt").write_text("from the artifact")
+    run = f"cat {{artifacts:path}}/hello.txt; echo ' for' {{configuration:/Who}} on {{iot:thingName}}; {FOREVER}"
+    deploy.recipe("com.a", run=run, configuration={"Who": "nobody", "Kept": 1}, artifacts=["hello.txt"])
+    deploy("com.a", config={"com.a": {"who": "me"}})
+    assert deploy.state("com.a") == State.RUNNING
+    host = deploy.bench.host
+    assert host.configuration.value("com.a") == {"Who": "me", "Kept": 1}
+    (status,) = host.status()
+    assert (status["name"], status["version"], status["state"]) == ("com.a", "1.0.0", "RUNNING")
+    deploy.bench.call(host.stop_component("com.a"))
+    assert deploy.state("com.a") == State.FINISHED
+    assert "from the artifact for me on edgehost-1" in deploy.log("com.a")
+
+
+def test_process_gets_the_environment_of_a_core_device(
+    deploy: Deploying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a component finds, and what of the developer's shell it must not find."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the developer's")
+    monkeypatch.setenv("PYTHONPATH", "/the/developer's")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    deploy.recipe("com.a", run="env -0 > environment; mv environment done")
+    deploy("com.a")
+    deploy.bench.call(deploy.bench.host.components["com.a"].reached(State.FINISHED), 10)
+    raw = (deploy.bench.host.root / "work/com.a/done").read_text()
+    environment = dict(line.split("=", 1) for line in raw.split("\0") if line)
+    assert environment["AWS_IOT_THING_NAME"] == "edgehost-1"
+    assert environment["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"] == str(
+        deploy.bench.host.socket_path
+    )
+    assert environment["SVCUID"] == environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+    assert {"AWS_REGION", "AWS_DEFAULT_REGION", "GGC_VERSION", "GG_ROOT_CA_PATH", "PATH"} <= set(environment)
+    assert environment["HTTPS_PROXY"] == "http://proxy:1"
+    unwanted = {"AWS_SECRET_ACCESS_KEY", "PYTHONPATH", "AWS_CONTAINER_CREDENTIALS_FULL_URI"}
+    assert not unwanted & set(environment)
+    client = deploy.bench.raw()
+    assert client.connect(environment["SVCUID"]).headers[":message-flags"] == 1
+
+
+def test_dependencies_start_first(deploy: Deploying) -> None:
+    """In order of dependency, whatever order they are named in; HARD ones are up before."""
+    deploy.recipe("com.base", startup="sleep 0.2; echo base > ../order")
+    deploy.recipe("com.top", run="cat ../order; echo top", dependencies={"com.base": "HARD"})
+    deploy("com.top", "com.base")
+    deploy.bench.call(deploy.bench.host.components["com.top"].reached(State.FINISHED), 10)
+    assert "stdout. base" in deploy.log("com.top")
+
+
+def test_nothing_changed_means_nothing_restarted(deploy: Deploying) -> None:
+    """The same version and configuration once more leaves the process alone."""
+    deploy.recipe("com.a")
+    deploy("com.a")
+    before = deploy.pid("com.a")
+    deploy("com.a")
+    assert deploy.pid("com.a") == before
+
+
+@pytest.mark.parametrize("change", ["version", "recipe", "artifact", "script's configuration"])
+def test_what_changed_restarts(deploy: Deploying, change: str) -> None:
+    """A new version, an edited recipe or artifact, or configuration that a script is made of."""
+    (deploy.artifacts / "com.a/1.0.0").mkdir(parents=True)
+    (deploy.artifacts / "com.a/1.0.0/file").write_text("old")
+    run = f": {{configuration:/In}}; {FOREVER}"
+    deploy.recipe("com.a", run=run, configuration={"In": 1}, artifacts=["file"])
+    deploy("com.a")
+    before, config = deploy.pid("com.a"), None
+    if change == "version":
+        deploy.recipe("com.a", "1.1.0", run=run)
+    elif change == "recipe":
+        deploy.recipe("com.a", run=f"true; {run}", configuration={"In": 1}, artifacts=["file"])
+    elif change == "artifact":
+        (deploy.artifacts / "com.a/1.0.0/file").write_text("new")
+    else:
+        config = {"com.a": {"In": 2}}
+    deploy("com.a=1.1.0" if change == "version" else "com.a", config=config)
+    assert deploy.state("com.a") == State.RUNNING
+    assert deploy.pid("com.a") != before
+
+
+def test_changed_configuration_is_an_event(deploy: Deploying, inbox) -> None:
+    """Classic tells the component, which goes on running."""
+    deploy.recipe("com.a", configuration={"Speed": 1})
+    deploy("com.a")
+    before = deploy.pid("com.a")
+    deploy.bench.client("com.a").subscribe_to_configuration_update(**inbox.handlers())
+    deploy("com.a", config={"com.a": {"Speed": 2}})
+    assert inbox.next().configuration_update_event.key_path == ["Speed"]
+    assert deploy.pid("com.a") == before
+
+
+def validator(deploy: Deploying, status: str, asked: list[Any], message: str | None = None) -> Any:
+    """Connect as com.a and answer every validation event with ``status``."""
+    client = deploy.bench.client("com.a")
+
+    def answer(events: Any) -> None:
+        event = events.validate_configuration_update_event
+        asked.append(event.configuration)
+        report = m.ConfigurationValidityReport(
+            status=status, deployment_id=event.deployment_id, message=message
+        )
+        client.send_configuration_validity_report(configuration_validity_report=report)
+
+    client.subscribe_to_validate_configuration_updates(
+        on_stream_event=answer, on_stream_error=lambda error: True, on_stream_closed=lambda: None
+    )
+    return client
+
+
+def test_accepted_configuration_is_applied(deploy: Deploying) -> None:
+    """The component sees the whole configuration as it would be, before it is."""
+    deploy.recipe("com.a", configuration={"Speed": 1, "Kept": 1})
+    deploy("com.a")
+    asked: list[Any] = []
+    validator(deploy, "ACCEPTED", asked)
+    deploy("com.a", config={"com.a": {"Speed": 2}})
+    (configuration,) = asked
+    assert {key: configuration[key] for key in ("Speed", "Kept")} == {"Speed": 2, "Kept": 1}
+    assert deploy.bench.host.configuration.value("com.a", ("Speed",)) == 2
+
+
+def test_rejected_configuration_fails_the_deployment(deploy: Deploying) -> None:
+    """With the component's reason, and nothing changed."""
+    deploy.recipe("com.a", configuration={"Speed": 1})
+    deploy("com.a")
+    before = deploy.pid("com.a")
+    validator(deploy, "REJECTED", [], "Speed is over the limit")
+    with pytest.raises(
+        DeploymentError, match=r"com\.a refused the new configuration: Speed is over the limit"
+    ):
+        deploy("com.a", config={"com.a": {"Speed": 2}})
+    assert deploy.bench.host.configuration.value("com.a", ("Speed",)) == 1
+    assert deploy.pid("com.a") == before
+
+
+def test_validator_that_says_nothing_fails_the_deployment(deploy: Deploying, inbox) -> None:
+    """After the time that it has to answer."""
+    deploy.recipe("com.a", configuration={"Speed": 1})
+    deploy("com.a")
+    deploy.bench.client("com.a").subscribe_to_validate_configuration_updates(**inbox.handlers())
+    with pytest.raises(DeploymentError, match=r"no validity report within 0\.1 s"):
+        deploy("com.a", config={"com.a": {"Speed": 2}}, answer_timeout_s=0.1)
+
+
+def test_unchanged_configuration_is_not_validated(deploy: Deploying) -> None:
+    """There is nothing to ask."""
+    deploy.recipe("com.a", configuration={"Speed": 1})
+    deploy("com.a")
+    asked: list[Any] = []
+    validator(deploy, "REJECTED", asked)
+    deploy("com.a", config={"com.a": {"Speed": 1}})
+    assert asked == []
+
+
+def test_update_is_announced_deferred_and_over(deploy: Deploying) -> None:
+    """A subscriber hears of the update, puts it off, is asked again, lets it go, and hears that it is done."""
+    deploy.recipe("com.a")
+    deploy("com.a")
+    client, events = deploy.bench.client("com.a"), []
+    over = threading.Event()
+
+    def answer(event: Any) -> None:
+        events.append(event)
+        if event.post_update_event:
+            over.set()
+        else:
+            assert event.pre_update_event.is_ggc_restarting is False
+            delay_ms = 50 if len(events) == 1 else 0
+            client.defer_component_update(
+                deployment_id=event.pre_update_event.deployment_id, message=ASK, recheck_after_ms=delay_ms
+            )
+
+    client.subscribe_to_component_updates(
+        on_stream_event=answer, on_stream_error=lambda error: True, on_stream_closed=lambda: None
+    )
+    deploy.recipe("com.b")
+    deploy("com.b")
+    assert over.wait(10)
+    deployments = {(event.pre_update_event or event.post_update_event).deployment_id for event in events}
+    assert (len(events), len(deployments)) == (3, 1)
+    with pytest.raises(m.ServiceError) as raised:
+        client.defer_component_update(deployment_id="late", recheck_after_ms=0)
+    assert raised.value.message == "Time limit to respond to PreComponentUpdateEvent exceeded"
+
+
+def test_silent_subscriber_consents_in_the_end(deploy: Deploying, inbox) -> None:
+    """Nobody holds an update up by saying nothing."""
+    deploy.recipe("com.a")
+    deploy("com.a")
+    deploy.bench.client("com.a").subscribe_to_component_updates(**inbox.handlers())
+    deploy.recipe("com.b")
+    deploy("com.b", answer_timeout_s=0.1)
+    assert deploy.state("com.b") == State.RUNNING
+
+
+def test_reported_state_reaches_the_component(deploy: Deploying) -> None:
+    """UpdateState over IPC moves a component that is starting up."""
+    deploy.recipe("com.a", startup=FOREVER)
+    deployment = deploy.start("com.a")
+    client = connect_when_starting(deploy)
+    client.update_state(state=m.ReportedLifecycleState.RUNNING)
+    deployment.result(10)
+    assert deploy.state("com.a") == State.RUNNING
+
+
+def connect_when_starting(deploy: Deploying) -> Any:
+    """A client as com.a, once it is STARTING."""
+    host = deploy.bench.host
+
+    async def starting() -> None:
+        while "com.a" not in host.components:
+            await asyncio.sleep(0.01)
+        await host.components["com.a"].reached(State.STARTING)
+
+    deploy.bench.call(starting(), 10)
+    return deploy.bench.client("com.a")
+
+
+def test_restart_and_stop_by_name(deploy: Deploying) -> None:
+    """A person may restart a component; an unknown one is named with those that are there."""
+    deploy.recipe("com.a")
+    deploy("com.a")
+    before = deploy.pid("com.a")
+    deploy.bench.call(deploy.bench.host.restart_component("com.a"), 10)
+    assert deploy.pid("com.a") not in (before, None)
+    with pytest.raises(LookupError, match=r"com\.none is not deployed on this host; deployed: com\.a"):
+        deploy.bench.call(deploy.bench.host.stop_component("com.none"))
+
+
+def test_broken_component_fails_the_deployment_with_its_last_words(deploy: Deploying) -> None:
+    """The message holds the end of the log, where the reason is."""
+    deploy.recipe("com.a", install="echo 'no compiler found' >&2; exit 2")
+    with pytest.raises(
+        DeploymentError, match=r"com\.a 1\.0\.0 is BROKEN; .*/logs/com\.a\.log ends:"
+    ) as raised:
+        deploy("com.a")
+    assert "no compiler found" in str(raised.value)
+    deploy.recipe("com.a", install="true")
+    deploy("com.a")
+    assert deploy.state("com.a") == State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("broken", "names", "config", "words"),
+    [
+        ({}, ["com.none"], None, r"no recipe of com\.none 1\.0\.0"),
+        (
+            {"dependencies": {"com.none": "SOFT"}},
+            ["com.a"],
+            None,
+            r"depends on com\.none, .*--add com\.none=VERSION",
+        ),
+        ({"dependencies": {"com.b": "HARD"}}, ["com.a", "com.b"], None, "dependencies go in a circle"),
+        (
+            {"run": "{artifacts:nowhere}"},
+            ["com.a"],
+            None,
+            "unknown recipe variable {artifacts:nowhere}",
+        ),
+        (
+            {"run": "{configuration:/None}"},
+            ["com.a"],
+            None,
+            "names no value in the component's configuration",
+        ),
+        ({"artifacts": ["none.zip"]}, ["com.a"], None, r"none\.zip is missing"),
+        ({}, ["com.a"], {"com.x": {}}, r"configuration for com\.x, which this deployment does not add"),
+    ],
+)
+def test_impossible_deployment_touches_nothing(deploy: Deploying, broken, names, config, words) -> None:
+    """Each fault is named, and what ran before runs on."""
+    deploy.recipe("com.a", "0.9.0")
+    deploy("com.a=0.9.0")
+    before = deploy.pid("com.a")
+    deploy.recipe("com.a", **broken)
+    deploy.recipe("com.b", dependencies={"com.a": "HARD"})
+    with pytest.raises(DeploymentError, match=words):
+        deploy(*names, config=config)
+    assert deploy.pid("com.a") == before
+    assert deploy.state("com.a") == State.RUNNING
+    assert sorted(path.name for path in (deploy.bench.host.root / "packages/recipes").iterdir()) == [
+        "com.a-0.9.0.json"
+    ]
+
+
+def test_policies_are_those_of_the_recipe(deploy: Deploying) -> None:
+    """accessControl in DefaultConfiguration decides what the component may do."""
+    policy = {"p": {"operations": ["aws.greengrass#PublishToTopic"], "resources": ["mine"]}}
+    deploy.recipe("com.a", configuration={"accessControl": {"aws.greengrass.ipc.pubsub": policy}})
+    deploy("com.a")
+    client = deploy.bench.client("com.a", {})
+    message = m.PublishMessage(binary_message=m.BinaryMessage(message=b"x"))
+    client.publish_to_topic(topic="mine", publish_message=message)
+    with pytest.raises(m.UnauthorizedError):
+        client.publish_to_topic(topic="yours", publish_message=message)
+
+
+def test_only_one_host_per_root(bench) -> None:
+    """A second one on the same root is refused before it touches the first one's sockets."""
+
+    async def start_another() -> None:
+        async with EdgeHost(bench.host.root):
+            pass
+
+    with pytest.raises(RootInUseError, match="a host runs under"):
+        bench.call(start_another())
+    assert bench.raw().connect(bench.token("com.a")).headers[":message-flags"] == 1
+
+
+def test_socket_moves_where_the_root_is_too_deep(tmp_path: Path) -> None:
+    """A Unix socket's path is limited to 107 bytes; the host serves from a short directory and removes it."""
+    with run_in_thread(tmp_path / ("deep" * 40)) as threaded:
+        path = threaded.host.socket_path
+        assert path.exists()
+        assert len(bytes(path)) <= 107
+    assert not path.parent.exists()
