@@ -39,6 +39,7 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 _MAX_ATTEMPTS = 100
 # Messages sent while the bridge is away are kept by the broker for this long.
 _SESSION_EXPIRY_S = 3600
+_CANCEL_AGAIN_S = 0.5
 _REFUSED = 128
 
 
@@ -101,9 +102,10 @@ class IoTCore:
 
     async def stop(self) -> None:
         """Disconnect; what is still spooled is lost, as on a nucleus restart."""
-        if self._task:
+        while self._task and not self._task.done():
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            # Before Python 3.12 asyncio.wait_for, in aiomqtt, swallows a cancellation that comes as it is done waiting.
+            await asyncio.wait([self._task], timeout=_CANCEL_AGAIN_S)
         if len(self.spool):
             log.warning("stopped with %d messages in the spool, which are lost", len(self.spool))
 

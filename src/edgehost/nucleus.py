@@ -156,6 +156,8 @@ class EdgeHost:
         await self._start_ipc()
         self.iot_core.start()
         self._exit.push_async_callback(self.iot_core.stop)
+        if self.broker:
+            await self.iot_core.online.wait()
         self._deployer = self._new_deployer()
         self._exit.push_async_callback(self._stop_components)
 

@@ -28,7 +28,12 @@ class KeyValueFormatter(logging.Formatter):
 def _quote(value: object) -> str:
     text = str(value)
     is_plain = text and not any(letter in text for letter in ' "=\\') and text.isprintable()
-    return text if is_plain else json.dumps(text, ensure_ascii=False)
+    # A name that is not UTF-8 must not cost the line: standard output would refuse it.
+    return (
+        text
+        if is_plain
+        else json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    )
 
 
 def set_up(level: str) -> None:
@@ -40,4 +45,5 @@ def set_up(level: str) -> None:
     for handler in (quiet, loud):
         handler.setFormatter(KeyValueFormatter())
     logging.basicConfig(level=level, handlers=[quiet, loud], force=True)
-    logging.getLogger("awsiot").setLevel(logging.WARNING)
+    # The SDK logs what it also raises, and at DEBUG the token: our own lines say it once, and without.
+    logging.getLogger("awsiot").setLevel(logging.CRITICAL)

@@ -1,0 +1,201 @@
+"""The Greengrass adapter, against the simulated nucleus over a real socket."""
+
+from __future__ import annotations
+
+import gc
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from awsiot.eventstreamrpc import ClientOperation
+from awsiot.greengrasscoreipc import connect
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+from edgehost.configuration_ipc import now_ms
+from edgehost.connection import Connection
+from edgehost.thread import ThreadedHost, run_in_thread
+from inspector.ports import Denied, Unreachable
+from inspector.shell import greengrass
+from inspector.shell.greengrass import (
+    CommandReceived,
+    ConfigurationChanged,
+    ConnectionLost,
+    Greengrass,
+    TokenRefusedError,
+)
+from mosquitto_broker import until
+
+COMPONENT = "com.example.Probe"
+RESULTS, COMMANDS = "inspect/edgehost-1/results", "inspect/edgehost-1/commands"
+
+
+def access(*resources: str) -> dict[str, Any]:
+    """An accessControl that allows every operation on some topics."""
+    services = ("aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy")
+    return {service: {"policy": {"operations": ["*"], "resources": list(resources)}} for service in services}
+
+
+CONFIGURATION = {"Threshold": 0.5, "accessControl": access(RESULTS, COMMANDS)}
+
+
+@pytest.fixture
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedHost]:
+    with run_in_thread(tmp_path_factory.mktemp("host")) as threaded:
+        threaded.host.configuration.merge(COMPONENT, (), CONFIGURATION, now_ms())
+        yield threaded
+
+
+@pytest.fixture
+def mail() -> queue.SimpleQueue:
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def adapter(
+    host: ThreadedHost, mail: queue.SimpleQueue, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Greengrass]:
+    monkeypatch.setenv(greengrass.SOCKET, str(host.host.socket_path))
+    monkeypatch.setenv("SVCUID", host.host.issue_token(COMPONENT))
+    connected = Greengrass(mail.put)
+    connected.connect()
+    yield connected
+    connected.close()
+
+
+def in_host(host: ThreadedHost, action: Callable[[], object]) -> None:
+    """Do something in the host's own thread."""
+
+    async def act() -> None:
+        action()
+
+    host.call(act(), 10)
+
+
+@contextmanager
+def held(host: ThreadedHost) -> Iterator[None]:
+    """A host that answers nothing."""
+    is_held, release = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        is_held.set()
+        release.wait(30)
+
+    holding = host.submit(hold())
+    assert is_held.wait(10)
+    try:
+        yield
+    finally:
+        release.set()
+        holding.result(10)
+
+
+def test_it_reads_the_whole_configuration(adapter: Greengrass):
+    """The configuration comes as a mapping, with accessControl in it."""
+    assert adapter.configuration() == CONFIGURATION
+
+
+@pytest.mark.parametrize("target", ["publish_to_topic", "publish_to_iot_core"])
+def test_what_no_policy_allows_is_denied(adapter: Greengrass, target: str):
+    """Publishing elsewhere is Denied, and the error names the topic and the fix."""
+    publish = getattr(adapter, target)
+    with pytest.raises(Denied, match=r"inspect/edgehost-1/other.*accessControl"):
+        publish("inspect/edgehost-1/other", b"{}")
+    publish(RESULTS, b"{}")
+
+
+def test_changes_of_configuration_are_delivered(
+    adapter: Greengrass, mail: queue.SimpleQueue, host: ThreadedHost
+):
+    """A merge into the component's configuration arrives as mail."""
+    adapter.listen(COMMANDS)
+    merge = host.host.configuration.merge
+    in_host(host, lambda: merge(COMPONENT, (), {"Threshold": 0.7}, now_ms()))
+    assert mail.get(timeout=10) == ConfigurationChanged()
+
+
+def test_commands_are_delivered(adapter: Greengrass, mail: queue.SimpleQueue, host: ThreadedHost):
+    """A message on the command topic arrives as mail, bytes as they are."""
+    adapter.listen(COMMANDS)
+    host.host.configuration.merge("com.example.Sender", (), {"accessControl": access("*")}, now_ms())
+    token = host.host.issue_token("com.example.Sender")
+    sender = GreengrassCoreIPCClientV2(connect(ipc_socket=str(host.host.socket_path), authtoken=token))
+    sender.publish_to_iot_core(topic_name=COMMANDS, qos="1", payload=b"\x00ask")
+    sender.close()
+    assert mail.get(timeout=10) == CommandReceived(b"\x00ask")
+
+
+def test_a_denied_command_topic_does_not_stop_the_component(
+    adapter: Greengrass, caplog: pytest.LogCaptureFixture
+):
+    """Without the policy for commands the adapter says so and goes on."""
+    adapter.listen("inspect/another/commands")
+    (record,) = [each for each in caplog.records if each.message == "not subscribed"]
+    assert "inspect/another/commands" in record.cause
+    adapter.publish_to_topic(RESULTS, b"{}")
+
+
+def test_a_lost_connection_is_said_and_made_again(
+    adapter: Greengrass, mail: queue.SimpleQueue, host: ThreadedHost
+):
+    """When the nucleus hangs up that is mail, and calls are Unreachable until ``connect``; then what the old
+    connection still says is void."""
+    adapter.listen(COMMANDS)
+    in_host(host, host.host.ipc.disconnect_all)
+    assert isinstance(mail.get(timeout=10), ConnectionLost)
+    with pytest.raises(Unreachable):
+        adapter.publish_to_topic(RESULTS, b"{}")
+    adapter.connect()
+    while not mail.empty():
+        mail.get_nowait()
+    adapter.publish_to_topic(RESULTS, b"{}")
+    assert mail.empty()
+
+
+def test_a_refused_token_needs_a_restart(adapter: Greengrass, monkeypatch: pytest.MonkeyPatch):
+    """A token that the nucleus does not know is TokenRefusedError, at the latest when it has closed five
+    connections in a row: only a restart brings a new one."""
+    monkeypatch.setenv("SVCUID", "0123456789ABCDEF")
+    with pytest.raises(TokenRefusedError):
+        for _ in range(greengrass.HANDSHAKES_CUT):
+            with suppress(Unreachable):
+                adapter.connect()
+
+
+def test_a_nucleus_that_is_not_there_is_unreachable(adapter: Greengrass, monkeypatch: pytest.MonkeyPatch):
+    """No socket, no connection: Unreachable, however often."""
+    monkeypatch.setenv(greengrass.SOCKET, "/nonexistent/ipc.socket")
+    for _ in range(greengrass.HANDSHAKES_CUT + 1):
+        with pytest.raises(Unreachable, match="no connection to Greengrass"):
+            adapter.connect()
+
+
+def test_every_call_has_a_timeout(adapter: Greengrass, host: ThreadedHost, monkeypatch: pytest.MonkeyPatch):
+    """A nucleus that takes a request and never answers is Unreachable after the timeout."""
+    monkeypatch.setattr(greengrass, "TIMEOUT_S", 0.2)
+    with held(host), pytest.raises(Unreachable, match="Timeout"):
+        adapter.publish_to_topic(RESULTS, b"{}")
+
+
+def test_replies_that_leave_their_stream_open_leak_nothing(
+    adapter: Greengrass, monkeypatch: pytest.MonkeyPatch
+):
+    """Greengrass Lite sets no terminate flag on its replies: the adapter closes each stream itself."""
+    send = Connection.send_message
+    monkeypatch.setattr(
+        Connection,
+        "send_message",
+        lambda self, stream, model, payload, flags=0: send(self, stream, model, payload),
+    )
+    before = operations()
+    for _ in range(100):
+        adapter.publish_to_topic(RESULTS, b"{}")
+    until(lambda: operations() <= before + 2, "closed operations are freed")
+
+
+def operations() -> int:
+    """How many of the SDK's operations are in memory."""
+    gc.collect()
+    return sum(isinstance(each, ClientOperation) for each in gc.get_objects())
