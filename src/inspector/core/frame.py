@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import re
+import struct
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,12 +21,17 @@ FailureCode = Literal["unreadable", "unsupported", "too_large", "inference_error
 Pixels = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR."""
 
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
+_JPEG = b"\xff\xd8\xff"
+SIGNATURES = (_JPEG, b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
 """How JPEG, PNG, BMP and TIFF files begin."""
 
 _LEAST_BYTES = 12
 """No picture is smaller; what is cannot be told from the beginning of one."""
 _JPEG_END = b"\xff\xd9"
+_JPEG_SIZE = re.compile(
+    rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\x00[\x0b-\x26]\x08(....)[\x01-\x0a]", re.DOTALL
+)
+"""A start-of-frame segment (ITU-T T.81, B.2.2): height, width, big-endian."""
 
 
 class FrameError(Exception):
@@ -113,7 +121,7 @@ def decode(data: bytes, orientation: Orientation, max_megapixels: float) -> Pixe
 
 
 def _check_megapixels(data: bytes, max_megapixels: float) -> None:
-    width, height = imagesize.get(io.BytesIO(data))
+    width, height = _declared_size(data)
     if width < 1 or height < 1:
         raise FrameError("unreadable", "the header gives no width and height")
     if width * height > max_megapixels * 1e6:
@@ -121,12 +129,24 @@ def _check_megapixels(data: bytes, max_megapixels: float) -> None:
         raise FrameError("too_large", size)
 
 
+def _declared_size(data: bytes) -> tuple[int, int]:
+    """Width and height that the header declares, in pixels; less than 1 where it does not.
+
+    Of a JPEG the largest, wherever it stands: parsers differ on which of several a crafted file means.
+    """
+    if not data.startswith(_JPEG):
+        width, height = imagesize.get(io.BytesIO(data))
+        return int(width), int(height)
+    sizes = (struct.unpack(">HH", found[1])[::-1] for found in _JPEG_SIZE.finditer(data))
+    return max(sizes, key=math.prod, default=(0, 0))
+
+
 def _check_tail(data: bytes) -> None:
     """Refuse a JPEG whose end was never written.
 
     A file given its size in advance is zeros from where the writing stopped, and the decoder takes those for grey.
     """
-    is_padded_jpeg = data.startswith(SIGNATURES[0]) and data.endswith(b"\0")
+    is_padded_jpeg = data.startswith(_JPEG) and data.endswith(b"\0")
     if is_padded_jpeg and not data.rstrip(b"\0").endswith(_JPEG_END):
         raise FrameError(
             "unreadable", "the file ends in zeros in place of the picture's end: it is truncated"
