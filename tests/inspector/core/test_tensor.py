@@ -1,0 +1,50 @@
+"""Pixels to network input."""
+
+import numpy as np
+import pytest
+
+from inspector.core.tensor import PAD_VALUE, to_tensor
+
+
+def filled(width: int, height: int, bgr: tuple[int, int, int]) -> np.ndarray:
+    return np.full((height, width, 3), bgr, np.uint8)
+
+
+def test_channels_become_red_green_blue_planes() -> None:
+    """A blue picture is in the third plane, as a share of 255."""
+    tensor, _ = to_tensor(filled(64, 32, (255, 51, 0)), 64, 32)
+    assert tensor.shape == (1, 3, 32, 64)
+    assert tensor.dtype == np.float32
+    assert tensor.flags.c_contiguous
+    assert [float(plane.min()) for plane in tensor[0]] == pytest.approx([0, 0.2, 1])
+    assert [float(plane.max()) for plane in tensor[0]] == pytest.approx([0, 0.2, 1])
+
+
+@pytest.mark.parametrize(
+    ("image", "network"),
+    [((450, 300), (448, 320)), ((300, 450), (448, 320)), ((64, 64), (320, 640)), ((1, 5_000), (96, 64))],
+)
+def test_padding_is_grey_and_the_picture_is_in_between(image, network) -> None:
+    """All that the letterbox calls padding is 114; all that it calls picture is the picture."""
+    tensor, letterbox = to_tensor(filled(*image, (0, 0, 255)), *network)
+    picture = np.zeros(tensor.shape[2:], bool)
+    rows = slice(letterbox.pad_top, network[1] - letterbox.pad_bottom)
+    picture[rows, letterbox.pad_left : network[0] - letterbox.pad_right] = True
+    red = tensor[0, 0]
+    assert (red[picture] == 1).all()
+    np.testing.assert_allclose(tensor[0][:, ~picture], PAD_VALUE / 255)
+
+
+def test_a_picture_of_the_right_size_is_not_resampled() -> None:
+    """Each pixel of it is in the input unchanged."""
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    tensor, _ = to_tensor(pixels, 64, 32)
+    np.testing.assert_array_equal(tensor[0] * 255, pixels[..., ::-1].transpose(2, 0, 1))
+
+
+def test_pixels_are_left_as_they_were() -> None:
+    """The frame's own pixels are not written to."""
+    pixels = filled(450, 300, (1, 2, 3))
+    pixels.flags.writeable = False
+    to_tensor(pixels, 448, 320)
+    assert (pixels == (1, 2, 3)).all()
