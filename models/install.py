@@ -37,11 +37,11 @@ def read_manifest(package: Path) -> "dict[str, Any]":
     return manifest
 
 
-def list_files(manifest: "dict[str, Any]") -> "dict[str, str | None]":
-    """Each file that the manifest names -> its SHA-256, or None for a picture, which has none."""
-    hashes = {file["name"]: file["sha256"] for file in manifest["files"]}
-    pictures = {golden["image"]: None for file in manifest["files"] for golden in file["golden"]}
-    return {**pictures, **hashes}
+def list_files(manifest: "dict[str, Any]") -> "dict[str, str]":
+    """Each file that the manifest names -> its SHA-256."""
+    models = {file["name"]: file["sha256"] for file in manifest["files"]}
+    pictures = {golden["image"]: golden["sha256"] for file in manifest["files"] for golden in file["golden"]}
+    return {**models, **pictures}
 
 
 def find_fault(package: Path, manifest: "dict[str, Any]") -> "str | None":
@@ -52,7 +52,7 @@ def find_fault(package: Path, manifest: "dict[str, Any]") -> "str | None":
             return f"{name} lies outside the package"
         if path.is_symlink() or not path.is_file():
             return f"{name} is missing"
-        if expected is not None and hash_file(path) != expected:
+        if hash_file(path) != expected:
             return f"{name} has SHA-256 {hash_file(path)}, {MANIFEST} says {expected}"
     return None
 

@@ -65,7 +65,7 @@ def _describe(
 ) -> ModelFile:
     """What the manifest says of one model file, with what the shipped detector finds in the golden pictures."""
     model = detector.load(path)
-    golden = tuple(Golden(each.name, expect(model, each, thresholds)) for each in pictures)
+    golden = tuple(Golden(each.name, each.sha256, expect(model, each, thresholds)) for each in pictures)
     if not tells_channels_apart(model, pictures, golden, thresholds):
         raise PackagingError(
             f"{path} judges every golden picture the same with red and blue swapped, so they would not catch a "

@@ -29,6 +29,8 @@ def _faults(directory: Path, manifest: Manifest, file: ModelFile) -> list[str]:
     for golden in file.golden:
         try:
             picture = Picture(golden.image, (directory / golden.image).read_bytes())
+            if picture.sha256 != golden.sha256:
+                raise GoldenError(f"SHA-256 is {picture.sha256}, manifest.json says {golden.sha256}")
             found, _ = model.detect(picture.pixels())
             difference = compare(golden.detections, found, manifest.thresholds.low_confidence)
         except (OSError, GoldenError) as error:

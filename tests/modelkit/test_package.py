@@ -1,5 +1,6 @@
 """A package says what it is, is the same when made again, and catches a model or a device that decides otherwise."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -118,16 +119,31 @@ def test_a_missing_picture_is_named(made: Path) -> None:
     assert "golden/tag-0006.jpg" in fault
 
 
-def test_a_picture_that_is_judged_otherwise_is_named(made: Path) -> None:
+def test_a_changed_picture_is_named(made: Path) -> None:
     shutil.copyfile(GOOD, made / "golden" / "tag-0006.jpg")
+    (fault,) = verify(made)
+    assert fault.startswith("fp32.onnx on golden/tag-0006.jpg: SHA-256 is ")
+
+
+def put_in(made: Path, name: str, content: bytes) -> None:
+    """Replace a golden picture, its SHA-256 in the manifest too."""
+    digest = hashlib.sha256((made / name).read_bytes()).hexdigest()
+    manifest = (made / "manifest.json").read_text()
+    (made / name).write_bytes(content)
+    (made / "manifest.json").write_text(manifest.replace(digest, hashlib.sha256(content).hexdigest()))
+
+
+def test_a_picture_that_is_judged_otherwise_is_named(made: Path) -> None:
+    put_in(made, "golden/tag-0006.jpg", GOOD.read_bytes())
     assert verify(made) == ["fp32.onnx on golden/tag-0006.jpg: 0 detections, expected 2"]
 
 
 def test_swapped_channels_fail_the_golden_pictures(made: Path) -> None:
     picture = made / "golden" / "blue-light.png"
-    cv2.imwrite(str(picture), np.ascontiguousarray(cv2.imread(str(picture))[..., ::-1]))
+    swapped = np.ascontiguousarray(cv2.imread(str(picture))[..., ::-1])
+    put_in(made, "golden/blue-light.png", cv2.imencode(".png", swapped)[1].tobytes())
     (fault,) = verify(made)
-    assert "blue-light.png" in fault
+    assert "blue-light.png" in fault and "detections, expected 0" in fault
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"schema": "other/1"}'])

@@ -50,6 +50,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A picture in the package and the detections, at or above ``low_confidence``, expected of one file."""
 
     image: RelativePath
+    sha256: Sha256
     detections: tuple[GoldenDetection, ...]
 
 
