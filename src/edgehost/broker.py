@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import UserDict
-from collections.abc import ItemsView, Iterator
+from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from amqtt.broker import Broker
@@ -81,9 +79,12 @@ class EmbeddedBroker:
 class _Broker(Broker):  # type: ignore[misc]  # amqtt is not followed by mypy
     """amqtt's broker with two faults of 0.12.1 mended; docs/decisions/amqtt.md tells how they show."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
-        self._subscriptions = _StableDict()
+    async def stream_connected(self, reader: StreamReader, writer: StreamWriter, listener_name: str) -> None:
+        """Serve a client, and close its socket whichever way that ends; amqtt leaves some open."""
+        try:
+            await super().stream_connected(reader, writer, listener_name)
+        finally:
+            writer.close()
 
     def bound_port(self) -> int:
         """The port the system chose for port 0, which amqtt doesn't tell."""
@@ -92,17 +93,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt is not followed by mypy
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
     ) -> None:
+        # amqtt calls this for everybody's subscriptions when a client connects, and sends it all that matches.
         subscribers = self._subscriptions.get(subscription[0], ())
         if any(subscriber.client_id == session.client_id for subscriber, _ in subscribers):
             await super()._publish_retained_messages_for_subscription(subscription, session)
-
-
-class _StableDict(UserDict[str, Any]):
-    """A dict that may change while it is iterated: each iteration sees it as it was at its start."""
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self.data))
-
-    def items(self) -> ItemsView[str, Any]:
-        """The items as they are now."""
-        return dict(self.data).items()

@@ -104,7 +104,7 @@ class IoTCore:
         """Disconnect; what is still spooled is lost, as on a nucleus restart."""
         while self._task and not self._task.done():
             self._task.cancel()
-            # Before Python 3.12 asyncio.wait_for, in aiomqtt, swallows a cancellation that comes as it is done waiting.
+            # Before Python 3.12 asyncio.wait_for (in aiomqtt) swallows a cancellation that comes as it is done.
             await asyncio.wait([self._task], timeout=_CANCEL_AGAIN_S)
         if len(self.spool):
             log.warning("stopped with %d messages in the spool, which are lost", len(self.spool))

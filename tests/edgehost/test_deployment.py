@@ -16,6 +16,7 @@ from edgehost.deployment import DeploymentError
 from edgehost.lifecycle import State
 from edgehost.nucleus import EdgeHost, RootInUseError
 from edgehost.thread import run_in_thread
+from mosquitto_broker import until
 
 FOREVER = "while true; do sleep 0.05; done"
 ASK = "asks before it changes"
@@ -88,9 +89,9 @@ def test_deployed_component_runs(deploy: Deploying) -> None:
     assert host.configuration.value("com.a") == {"Who": "me", "Kept": 1}
     (status,) = host.status()
     assert (status["name"], status["version"], status["state"]) == ("com.a", "1.0.0", "RUNNING")
+    until(lambda: "from the artifact for me on edgehost-1" in deploy.log("com.a"), "it said so")
     deploy.bench.call(host.stop_component("com.a"))
     assert deploy.state("com.a") == State.FINISHED
-    assert "from the artifact for me on edgehost-1" in deploy.log("com.a")
 
 
 def test_process_gets_the_environment_of_a_core_device(
