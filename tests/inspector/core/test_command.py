@@ -1,0 +1,68 @@
+"""Commands, and what is wrong with those that are none."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.core.command import MAX_RESEND, Resend, StatusRequest, parse
+
+RESEND = {"command": "resend", "ledger": "b81e", "first": 7, "last": 9}
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "schema" / "command.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("document", "command"),
+    [
+        ({"command": "status"}, StatusRequest()),
+        ({"command": "status", "request": "r-1"}, StatusRequest(request="r-1")),
+        (RESEND, Resend(ledger="b81e", first=7, last=9)),
+        (RESEND | {"request": "r-2"}, Resend(ledger="b81e", first=7, last=9, request="r-2")),
+        (RESEND | {"last": 7}, Resend(ledger="b81e", first=7, last=7)),
+        (RESEND | {"last": 6 + MAX_RESEND}, Resend(ledger="b81e", first=7, last=6 + MAX_RESEND)),
+    ],
+)
+def test_a_command_is_parsed_and_is_valid_by_its_published_schema(document, command) -> None:
+    """What the documentation allows is what is understood."""
+    assert parse(json.dumps(document).encode()) == command
+    jsonschema.validate(document, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("payload", "complaint"),
+    [
+        (b"", "truncated"),
+        (b"status", "malformed"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b"{}", "missing required field `command`"),
+        (b'{"command":"reboot"}', "Invalid value 'reboot'"),
+        (b'{"command":"status","reqest":"1"}', "unknown field `reqest`"),
+        (b'{"command":"status","request":7}', "Expected `str | null`, got `int` - at `$.request`"),
+        (b'{"command":"status","request":"\xff"}', "UTF-8"),
+        (json.dumps({"command": "status", "request": "x" * 129}).encode(), "length <= 128 - at `$.request`"),
+        (json.dumps(RESEND | {"first": 0}).encode(), ">= 1 - at `$.first`"),
+        (json.dumps(RESEND | {"first": "7"}).encode(), "Expected `int`, got `str` - at `$.first`"),
+        (json.dumps(RESEND | {"last": 6}).encode(), "first to last must be 1 to 1000 results"),
+        (json.dumps(RESEND | {"last": 7 + MAX_RESEND}).encode(), "first to last must be 1 to 1000 results"),
+        (json.dumps(RESEND | {"first": 2**63, "last": 2**63}).encode(), "<= 9007199254740991 - at `$.first`"),
+        (b'{"command":"resend","ledger":"b81e","first":7}', "missing required field `last`"),
+    ],
+)
+def test_what_is_wrong_with_a_command_can_be_read(payload, complaint) -> None:
+    """The answer names the field and the fault."""
+    with pytest.raises(msgspec.DecodeError) as caught:
+        parse(payload)
+    assert complaint in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_command_or_a_decode_error(payload) -> None:
+    """Nothing that arrives on the topic can raise anything else."""
+    try:
+        parse(payload)
+    except msgspec.DecodeError as error:
+        assert str(error)
