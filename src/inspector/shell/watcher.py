@@ -1,9 +1,10 @@
 """The image directory -> settled files, in order. The only importer of inotify.
 
 1. A file renamed into place is settled at once; one written in place when it is closed and has not changed for
-   the settling time.
+   the settling time. Of a file found by listing nobody can tell whether it is closed: the settling time decides.
 2. The directory is also listed from time to time: queues overflow, and network mounts have no events.
 3. Hidden and temporary names are left alone, and so is what is no regular file: nothing follows a symlink.
+4. No wall clock: it jumps, and that of a network mount is another one.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ log = logging.getLogger(__name__)
 _ARRIVED = flags.CLOSE_WRITE | flags.MOVED_TO | flags.MODIFY | flags.CREATE
 _LEFT = flags.DELETE | flags.MOVED_FROM
 _EVENTS = _ARRIVED | _LEFT | flags.DELETE_SELF | flags.MOVE_SELF
+_ENTERED = flags.CREATE | flags.MOVED_TO
 _OPTIONS = flags.ONLYDIR | flags.DONT_FOLLOW | flags.EXCL_UNLINK
 _WAKE_S = 0.2
 """How long a wait for events may keep the stop event from being seen."""
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_KINDS = {stat.S_IFLNK: "symlink", stat.S_IFDIR: "directory"}
+_FIX_WATCHES = "raise fs.inotify.max_user_watches; until then RescanSeconds decides how soon files are seen"
+_FIX = "create it, mount it, let the component's user read it, or mend ImageDirectory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,12 @@ class Watcher:
         self._settings = settings
         self._settle_s = settings.settle_milliseconds / 1000
         self._is_inspected = is_inspected
-        self._inotify = INotify()
+        try:
+            self._inotify = INotify()
+        except OSError as error:
+            raise Blocked("file events", error, "raise fs.inotify.max_user_instances") from error
         self._directories: dict[int, str] = {}
+        self._unwatched: set[str] = set()
         self._pending: dict[str, Pending] = {}
         self._being_written: set[str] = set()
         self._taken: dict[str, Version] = {}
@@ -77,10 +87,12 @@ class Watcher:
             next_scan_s = 0.0
             while not stop.is_set():
                 if time.monotonic() >= next_scan_s:
-                    self._scan("", at_once=not next_scan_s)
+                    self._scan("")
                     next_scan_s = time.monotonic() + self._settings.rescan_seconds
                 yield from self._settled()
                 self._listen(next_scan_s)
+        except OSError as error:
+            raise Blocked(f"image directory {self._root}", error, _FIX) from error
         finally:
             self._inotify.close()
 
@@ -88,8 +100,10 @@ class Watcher:
         """In order of capture time; their place tells the path that they had."""
         found = []
         for source in self._root.glob(f"**/{CLAIMED}/*/*"):
-            path = (source.parents[2] / source.name).relative_to(self._root)
-            found.append(self._candidate(str(path), source, source.lstat()))
+            status = self._regular(str(source.relative_to(self._root)))
+            if status and not (source.parent.is_symlink() or source.parents[1].is_symlink()):
+                path = (source.parents[2] / source.name).relative_to(self._root)
+                found.append(self._candidate(str(path), source, status))
         yield from sorted(found, key=lambda each: each.captured_at)
 
     def _candidate(self, path: str, source: Path, status: os.stat_result) -> Candidate:
@@ -97,67 +111,78 @@ class Watcher:
         captured_at = capture_time(name, status.st_mtime, self._settings.capture_time_pattern)
         return Candidate(path, source, status.st_mtime_ns, status.st_size, captured_at)
 
-    def _scan(self, directory: str, *, at_once: bool) -> None:
-        """List a directory and those below it; watch them all first, so that nothing slips between."""
+    def _scan(self, directory: str) -> None:
+        """Notice every file of a directory and those below it; all are due together, so that they come in order."""
+        paths = list(self._files(directory))
+        due_s = time.monotonic() + self._settle_s
+        for path in paths:
+            self._notice(path, due_s)
+
+    def _files(self, directory: str) -> Iterator[str]:
+        """Each directory is watched before it is listed, so that nothing slips between."""
         try:
             self._watch(directory)
             with os.scandir(self._root / directory) as entries:
                 found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        except OSError as error:
-            if directory == "" or not isinstance(error, FileNotFoundError):
-                fix = "create it, mount it or mend ImageDirectory"
-                raise Blocked(f"image directory {self._root / directory}", error.strerror, fix) from error
+        except (FileNotFoundError, NotADirectoryError):
+            if directory == "":
+                raise
             return
         for name, is_directory in found:
             path = f"{directory}/{name}" if directory else name
-            if is_directory and not name.startswith("."):
-                self._scan(path, at_once=at_once)
-            elif not is_directory:
-                self._notice(path, at_once=False)
+            if is_directory and self._is_camera(path):
+                yield from self._files(path)
+            elif not is_directory and not is_left_alone(name, self._settings.ignore_pattern):
+                yield path
+
+    def _is_camera(self, path: str) -> bool:
+        """Whether to look into a subdirectory; one that is named like a picture is somebody's mistake."""
+        name = path.rpartition("/")[2]
+        if name.lower().endswith(_PICTURES):
+            self._leave_alone(path, "directory")
+            return False
+        return not name.startswith(".")
 
     def _watch(self, directory: str) -> None:
+        path = self._root / directory
         try:
-            descriptor = self._inotify.add_watch(self._root / directory, _EVENTS | _OPTIONS)
+            descriptor = self._inotify.add_watch(path, _EVENTS | _OPTIONS)
         except OSError as error:
             if error.errno != errno.ENOSPC:
-                raise
-            fix = (
-                "raise fs.inotify.max_user_watches; until then RescanSeconds decides how soon files are seen"
-            )
-            log.warning(
-                "no file events", extra={"path": legible(directory), "cause": error.strerror, "fix": fix}
-            )
+                raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+            if directory not in self._unwatched:
+                extra = {"path": legible(directory), "cause": error.strerror, "fix": _FIX_WATCHES}
+                log.warning("no file events", extra=extra)
+            self._unwatched.add(directory)
         else:
             self._directories[descriptor] = directory
 
-    def _notice(self, path: str, *, at_once: bool) -> None:
-        """A file may be ready: remember when it will have settled."""
-        name = path.rpartition("/")[2]
-        if path in self._being_written or is_left_alone(name, self._settings.ignore_pattern):
-            return
+    def _notice(self, path: str, due_s: float) -> None:
+        """A file may be ready: it has settled if it stays as it is until ``due_s``."""
         status = self._regular(path)
-        if status is None:
+        if status is None or path in self._being_written:
             return
-        version = Version(status.st_mtime_ns, status.st_size)
-        pending = self._pending.get(path)
-        if self._taken.get(path) == version or (pending and pending.version == version and not at_once):
+        version, pending = _version(status), self._pending.get(path)
+        if self._taken.get(path) == version:
             return
-        now_s, age_s = time.monotonic(), time.time() - status.st_mtime
-        is_old = age_s >= self._settle_s and pending is None
-        self._pending[path] = Pending(version, now_s if at_once or is_old else now_s + self._settle_s)
+        if pending and pending.version == version:
+            due_s = min(due_s, pending.due_s)
+        self._pending[path] = Pending(version, due_s)
 
     def _regular(self, path: str) -> os.stat_result | None:
         try:
             status = (self._root / path).lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISREG(status.st_mode):
             return status
+        self._leave_alone(path, _KINDS.get(stat.S_IFMT(status.st_mode), "special file"))
+        return None
+
+    def _leave_alone(self, path: str, kind: str) -> None:
         if path not in self._left_alone:
             self._left_alone.add(path)
-            kind = "symlink" if stat.S_ISLNK(status.st_mode) else "special file"
             log.warning("file left alone", extra={"path": legible(path), "cause": f"it is a {kind}"})
-        return None
 
     def _settled(self) -> Iterator[Candidate]:
         """Those that are due and unchanged, in order of capture time."""
@@ -168,9 +193,11 @@ class Watcher:
             status = self._regular(path)
             if status is None:
                 continue
-            if Version(status.st_mtime_ns, status.st_size) != pending.version:
-                self._notice(path, at_once=False)
-            elif not self._is_inspected(path, status.st_mtime_ns, status.st_size):
+            if _version(status) != pending.version:
+                self._notice(path, now_s + self._settle_s)
+            elif self._is_inspected(path, status.st_mtime_ns, status.st_size):
+                self._taken[path] = pending.version
+            else:
                 ready.append(self._candidate(path, self._root / path, status))
         for candidate in sorted(ready, key=lambda each: each.captured_at):
             self._take(candidate)
@@ -190,44 +217,46 @@ class Watcher:
 
     def _heed(self, descriptor: int, mask: int, name: str) -> None:
         if mask & flags.Q_OVERFLOW:
-            log.warning(
-                "file events lost", extra={"cause": "queue overflow", "fix": "none needed: listing instead"}
-            )
+            fix = "none needed: listing instead"
+            log.warning("file events lost", extra={"cause": "queue overflow", "fix": fix})
             self._being_written.clear()
-            self._scan("", at_once=False)
+            self._scan("")
             return
         directory = self._directories.get(descriptor)
         if directory is None or not name:
-            self._check_root(mask, directory)
+            self._heed_directory(descriptor, mask)
             return
         path = f"{directory}/{name}" if directory else name
         if mask & flags.ISDIR:
-            if not name.startswith("."):
-                self._scan(path, at_once=False)
-        else:
+            if mask & _ENTERED and self._is_camera(path):
+                self._scan(path)
+        elif not is_left_alone(name, self._settings.ignore_pattern):
             self._heed_file(path, mask)
 
-    def _check_root(self, mask: int, directory: str | None) -> None:
+    def _heed_directory(self, descriptor: int, mask: int) -> None:
+        directory = self._directories.get(descriptor)
         if directory == "" and mask & (flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT):
-            raise Blocked(
-                f"image directory {self._root}", "it went away", "create it, mount it or mend ImageDirectory"
-            )
+            raise Blocked(f"image directory {self._root}", "it went away", _FIX)
+        if mask & flags.IGNORED:
+            self._directories.pop(descriptor, None)
 
     def _heed_file(self, path: str, mask: int) -> None:
         if mask & _LEFT:
             self._being_written.discard(path)
             self._left_alone.discard(path)
             self._taken.pop(path, None)
-        elif mask & flags.MODIFY:
+        elif mask & flags.MODIFY or (mask & flags.CREATE and self._is_empty(path)):
             self._being_written.add(path)
             self._pending.pop(path, None)
-        elif mask & flags.CREATE and self._is_empty(path):
-            self._being_written.add(path)
         else:
             self._being_written.discard(path)
-            self._notice(path, at_once=bool(mask & flags.MOVED_TO))
+            self._notice(path, time.monotonic() + (0 if mask & flags.MOVED_TO else self._settle_s))
 
     def _is_empty(self, path: str) -> bool:
         """A new empty file has a writer that is about to fill it; any other was linked into place, complete."""
         status = self._regular(path)
-        return status is None or status.st_size == 0
+        return status is not None and status.st_size == 0
+
+
+def _version(status: os.stat_result) -> Version:
+    return Version(status.st_mtime_ns, status.st_size)
