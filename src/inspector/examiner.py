@@ -28,6 +28,8 @@ class Taken:
     claimed: Claimed
     frame: Frame | FrameError
     decode_ms: float | None = None
+    is_suspect: bool = False
+    """An earlier run of the process began it, and ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Examiner:
         started = time.perf_counter()
         try:
             if claimed.data is None:
-                raise FrameError("too_large", "the file is above MaxImageMegabytes")
+                raise claimed.fault or FrameError("too_large", "the file is above MaxImageMegabytes")
             limit = self._settings.max_image_megapixels
             pixels = decode(claimed.data, self._settings.exif_orientation, limit)
         except FrameError as error:

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Literal, Protocol
 
 from inspector.core.detections import Detections
-from inspector.core.frame import Identity, Pixels
+from inspector.core.frame import FrameError, Identity, Pixels
 from inspector.core.message import Latency, ModelInfo
 from inspector.core.package import Thresholds
 
@@ -21,11 +21,12 @@ class Blocked(Exception):
     """Work cannot go on until something outside is mended: names the thing, the cause and the fix."""
 
     def __init__(self, thing: str, cause: object, fix: str) -> None:
-        super().__init__(f"{thing}: {cause}; {fix}")
+        # Names of files may hold bytes that are not UTF-8; this goes into the log and the status message.
+        super().__init__(f"{thing}: {cause}; {fix}".encode("utf-8", "backslashreplace").decode())
 
 
 class ImageGoneError(Exception):
-    """The file to keep was removed or overwritten by somebody else."""
+    """The file to keep was removed or overwritten by somebody else, or cannot be read."""
 
 
 class Refused(Exception):
@@ -57,12 +58,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A file that is ours, and its content; ``data`` is None where the file is too large to be read."""
+    """A file that is ours, and its content; ``data`` is None where it is too large or, by ``fault``, unreadable."""
 
     identity: Identity
     source: Path
     captured_at: float
     data: bytes | None
+    fault: FrameError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 1. A claim is an atomic rename into a hidden directory beside the file, ``.claimed/<unique>/<name>``: on the same
    file system whatever is mounted where, and out of the way of a newer file of the same name.
 2. A file that is left in place is not claimed; its version is remembered in the ledger instead.
-3. Nothing here follows a symlink, and only regular files are opened.
+3. Nothing here follows a symlink, and only regular files are read.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import shutil
 import stat
 from collections import deque
+from io import FileIO
 from pathlib import Path
-from threading import Event
-from typing import BinaryIO
+from threading import Event, Lock
 
-from inspector.core.frame import Identity
+from inspector.core.frame import FrameError, Identity
 from inspector.core.naming import legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
@@ -27,6 +28,9 @@ from inspector.ports import Blocked, Candidate, Claimed, Entry
 log = logging.getLogger(__name__)
 
 CLAIMED = ".claimed"
+_FIX_RIGHTS = "give the component's user the right to read and write there, or set AfterInspection to leave"
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO)
+"""One file's own trouble, as long as its directory lets it be claimed."""
 _NAME_MAX = 255
 _PATIENCE = 20
 """How often a file that is still written to after it settled is read again, a settling time apart."""
@@ -39,80 +43,113 @@ class Claims:
         self._root = root
         self._settings = settings
         self._archive = archive
+        self._lock = Lock()  # one thread makes the directories that another removes
 
     def claim(self, candidate: Candidate, stop: Event) -> Claimed | None:
         """Take a file for inspection and read it; None, with a log line, where it is gone or no longer a file.
 
-        Raises Blocked where the directory does not allow it.
+        None also where ``stop`` was set before the file had settled: the next run takes it. Raises Blocked where
+        the directory does not allow it.
         """
         try:
-            source = (
-                self._rename(candidate) if self._settings.after_inspection != "leave" else candidate.source
-            )
-            return self._read(candidate, source, stop)
+            return self._read(candidate, self._take(candidate), stop)
         except FileNotFoundError:
-            log.warning("file left alone", extra={"path": legible(candidate.path), "cause": "it vanished"})
+            cause = "it vanished"
         except OSError as error:
             if error.errno != errno.ELOOP:
-                fix = "give the component's user the right to read and write there, or set AfterInspection to leave"
-                raise Blocked(f"image {candidate.source}", error.strerror, fix) from error
-            log.warning(
-                "file left alone", extra={"path": legible(candidate.path), "cause": "it is a symlink"}
-            )
+                raise Blocked(f"image {candidate.source}", error.strerror, _FIX_RIGHTS) from error
+            cause = "it is a symlink or a special file"
+        log.warning("file left alone", extra={"path": legible(candidate.path), "cause": cause})
         return None
 
-    def _rename(self, candidate: Candidate) -> Path:
-        if candidate.source.parent.parent.name == CLAIMED:
-            return candidate.source
-        unique = f"{candidate.mtime_ns}-{candidate.source.lstat().st_ino}"
-        directory = candidate.source.parent / CLAIMED / unique
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        return candidate.source.rename(directory / candidate.source.name)
+    def _take(self, candidate: Candidate) -> Path:
+        """Rename a file unless it is claimed or to be left; return where it is now."""
+        source = candidate.source
+        if self._settings.after_inspection == "leave" or _is_claimed(source):
+            return source
+        claimed = source.parent / CLAIMED
+        directory = claimed / f"{candidate.mtime_ns}-{source.lstat().st_ino}"
+        if claimed.is_symlink():
+            raise Blocked(f"directory {claimed}", "it is a symlink", "remove it")
+        with self._lock:
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            return source.rename(directory / source.name)
 
-    def _read(self, candidate: Candidate, source: Path, stop: Event) -> Claimed:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(errno.ELOOP, "not a regular file", os.fspath(source))
-            data, status = self._read_unchanged(file, (candidate.mtime_ns, candidate.size_bytes), stop)
+    def _read(self, candidate: Candidate, source: Path, stop: Event) -> Claimed | None:
+        fault = None
+        try:
+            found = self._content(candidate, source, stop)
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise
+            found = None, source.lstat()
+            fault = FrameError("unreadable", f"{error.strerror}; {_FIX_RIGHTS}")
+        if found is None:
+            return None
+        data, status = found
         sha256 = "" if data is None else hashlib.sha256(data).hexdigest()
         identity = Identity(candidate.path, status.st_mtime_ns, status.st_size, sha256, candidate.occurrence)
-        return Claimed(identity, source, candidate.captured_at, data)
+        return Claimed(identity, source, candidate.captured_at, data, fault)
+
+    def _content(
+        self, candidate: Candidate, source: Path, stop: Event
+    ) -> tuple[bytes | None, os.stat_result] | None:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.ELOOP, "not a regular file", os.fspath(source))
+        # Unbuffered: a file that is read again is read from the disk, not from what was read before.
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return self._read_unchanged(file, candidate, stop)
 
     def _read_unchanged(
-        self, file: BinaryIO, version: tuple[int, int], stop: Event
-    ) -> tuple[bytes | None, os.stat_result]:
-        """Read a file that is of ``version``; one that still changes is read again once it has settled."""
+        self, file: FileIO, candidate: Candidate, stop: Event
+    ) -> tuple[bytes | None, os.stat_result] | None:
+        """Read a file; one that still changes is read again once it has settled. None: stopped before that."""
+        version = (candidate.mtime_ns, candidate.size_bytes)
         max_bytes = int(self._settings.max_image_megabytes * 1e6)
         for _ in range(_PATIENCE):
+            size_bytes = os.fstat(file.fileno()).st_size
             file.seek(0)
-            data = file.read(max_bytes + 1)
+            data = file.read(size_bytes + 1) if size_bytes <= max_bytes else None
             status = os.fstat(file.fileno())
             if (status.st_mtime_ns, status.st_size) == version:
                 break
             version = (status.st_mtime_ns, status.st_size)
             if stop.wait(self._settings.settle_milliseconds / 1000):
-                break
-        return (data if len(data) <= max_bytes else None), status
+                return None
+        else:
+            log.warning("file still written to, taken as it is", extra={"path": legible(candidate.path)})
+        return data, status
 
     def settle(self, entry: Entry) -> bool:
-        """Archive or delete a claimed file; return whether the file remains where it was."""
-        if entry.source.parent.parent.name != CLAIMED:
+        """Archive or delete a claimed file, or put it back; return whether the file remains where it was."""
+        source = entry.source
+        if not _is_claimed(source):
             return True
         try:
-            if self._archive:
-                self._archive.add(entry)
-            else:
-                entry.source.unlink()
-        except FileNotFoundError:
-            pass  # settled before a crash that came before the ledger could say so
+            self._dispose(entry)
         except OSError as error:
-            raise Blocked(
-                f"file {entry.source}", error.strerror, "make room, or mend ArchiveDirectory"
-            ) from error
-        for directory in (entry.source.parent, entry.source.parent.parent):
-            _remove_if_empty(directory)
-        return False
+            is_gone = isinstance(error, FileNotFoundError) and not os.path.lexists(source)
+            if not is_gone:  # else it was settled before a crash that came before the ledger could say so
+                fix = "make room, or mend ArchiveDirectory"
+                raise Blocked(f"file {source}", error, fix) from error
+        with self._lock:
+            for directory in (source.parent, source.parent.parent):
+                _remove_if_empty(directory)
+        return self._settings.after_inspection == "leave"
+
+    def _dispose(self, entry: Entry) -> None:
+        if self._archive:
+            self._archive.add(entry)
+        elif self._settings.after_inspection == "delete":
+            entry.source.unlink()
+        else:  # claimed before the configuration was changed to leave
+            _put_back(entry.source)
+
+
+_ARCHIVED = re.compile(r"\d{12,}-")
+"""How the names of archived files begin: what else is there is not ours to remove."""
 
 
 class Archive:
@@ -123,24 +160,28 @@ class Archive:
         self._max_bytes = max_bytes
         try:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._files = deque((path, path.lstat().st_size) for path in sorted(directory.iterdir()))
+            ours = sorted(path for path in directory.iterdir() if _ARCHIVED.match(path.name))
+            self._files = deque((path, path.lstat().st_size) for path in ours)
         except OSError as error:
             fix = "give the component's user the right to write there, or mend ArchiveDirectory"
             raise Blocked(f"archive directory {directory}", error.strerror, fix) from error
         self._size_bytes = sum(size for _, size in self._files)
+        self._lock = Lock()
 
     def add(self, entry: Entry) -> None:
-        """Move a file in, as ``<seq>-<name>``, and let the oldest go."""
+        """Move a file in, as ``<seq>-<name>``, and let the oldest go. May be called from any thread."""
         prefix = f"{entry.seq:012d}-"
         name = os.fsdecode(os.fsencode(entry.source.name)[-(_NAME_MAX - len(prefix)) :])
         target = self._directory / (prefix + name)
-        _move(entry.source, target)
-        self._files.append((target, entry.size_bytes))
-        self._size_bytes += entry.size_bytes
-        while self._size_bytes > self._max_bytes and self._files:
-            oldest, size_bytes = self._files.popleft()
-            oldest.unlink(missing_ok=True)
-            self._size_bytes -= size_bytes
+        with self._lock:
+            _move(entry.source, target)
+            self._files.append((target, entry.size_bytes))
+            self._size_bytes += entry.size_bytes
+            while self._size_bytes > self._max_bytes:
+                oldest, size_bytes = self._files[0]
+                oldest.unlink(missing_ok=True)
+                self._files.popleft()
+                self._size_bytes -= size_bytes
 
 
 def _move(source: Path, target: Path) -> None:
@@ -151,9 +192,30 @@ def _move(source: Path, target: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         shutil.copy2(source, target)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
+        for path in (target, target.parent):
+            _make_durable(path)
         source.unlink()
+
+
+def _make_durable(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_claimed(source: Path) -> bool:
+    return source.parent.parent.name == CLAIMED
+
+
+def _put_back(source: Path) -> None:
+    """Undo a claim; where a newer file has taken the name, this one stays claimed."""
+    try:
+        (source.parents[2] / source.name).hardlink_to(source)
+    except FileExistsError:
+        return
+    source.unlink()
 
 
 def _remove_if_empty(directory: Path) -> None:

@@ -1,0 +1,455 @@
+"""Files are taken, read and disposed of, and nothing else is touched."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.core.settings import Settings
+from inspector.ports import Blocked, Claimed, Entry
+from inspector.shell import claims as module
+from inspector.shell.claims import Archive, Claims
+from inspector_fakes import candidate, drop, entry
+
+STOP = threading.Event()
+
+
+class Appender(threading.Event):
+    """A stop event that is never set; while it is waited on, the file grows, so many times."""
+
+    def __init__(self, path: Path, times: int) -> None:
+        super().__init__()
+        self.path = path
+        self.times = times
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self.times:
+            self.times -= 1
+            with self.path.open("ab") as file:
+                file.write(b"+")
+        return False
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
+
+
+def claims(root: Path, archive: Archive | None = None, **settings: Any) -> Claims:
+    return Claims(root, Settings(**({"settle_milliseconds": 0} | settings)), archive)
+
+
+def archiving(root: Path, max_bytes: int = 1_000) -> Claims:
+    return claims(root, Archive(root.parent / "archive", max_bytes))
+
+
+def archived(root: Path) -> list[str]:
+    return sorted(path.name for path in (root.parent / "archive").iterdir())
+
+
+def claim(keeper: Claims, root: Path, path: str) -> Claimed:
+    claimed = keeper.claim(candidate(root, path), STOP)
+    assert claimed
+    return claimed
+
+
+def settled(claimed: Claimed, seq: int = 1) -> Entry:
+    return replace(entry(seq, claimed.source), path=claimed.identity.path)
+
+
+def test_claim(root: Path) -> None:
+    """A claimed file lies in .claimed beside its place, and what was in it is read."""
+    drop(root / "top" / "a.jpg", b"content")
+    before = candidate(root, "top/a.jpg")
+    claimed = archiving(root).claim(before, STOP)
+    assert claimed
+    assert claimed.source.parents[1] == root / "top" / ".claimed"
+    assert claimed.source.read_bytes() == claimed.data == b"content"
+    assert not (root / "top" / "a.jpg").exists()
+    identity = claimed.identity
+    assert (identity.path, identity.mtime_ns, identity.size_bytes) == ("top/a.jpg", before.mtime_ns, 7)
+    assert identity.sha256 == sha256(b"content").hexdigest()
+
+
+def test_leave(root: Path) -> None:
+    """With AfterInspection leave a file is read where it is and stays there."""
+    drop(root / "a.jpg", b"content")
+    leaving = claims(root, after_inspection="leave")
+    claimed = claim(leaving, root, "a.jpg")
+    assert (claimed.source, claimed.data) == (root / "a.jpg", b"content")
+    assert leaving.settle(settled(claimed)) is True
+    assert (root / "a.jpg").read_bytes() == b"content"
+
+
+def test_delete(root: Path) -> None:
+    """With AfterInspection delete a file is gone once it is settled, and so is the directory of claims."""
+    drop(root / "a.jpg", b"content")
+    deleting = claims(root, after_inspection="delete")
+    assert deleting.settle(settled(claim(deleting, root, "a.jpg"))) is False
+    assert list(root.iterdir()) == []
+
+
+def test_archive(root: Path) -> None:
+    """With AfterInspection archive a file goes into the archive, under its sequence number and name."""
+    drop(root / "a.jpg", b"content")
+    keeper = archiving(root)
+    assert keeper.settle(settled(claim(keeper, root, "a.jpg"), seq=12)) is False
+    assert list(root.iterdir()) == []
+    assert (root.parent / "archive" / "000000000012-a.jpg").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("after", ["archive", "delete"])
+def test_newer_file(root: Path, after: str) -> None:
+    """A newer file under the same name is untouched by what becomes of the claimed one."""
+    drop(root / "latest.jpg", b"older")
+    archive = Archive(root.parent / "archive", 1_000) if after == "archive" else None
+    keeper = claims(root, archive, after_inspection=after)
+    claimed = claim(keeper, root, "latest.jpg")
+    drop(root / "latest.jpg", b"newer")
+    newer = claim(keeper, root, "latest.jpg")
+    keeper.settle(settled(claimed, 1))
+    assert (newer.data, newer.source.read_bytes()) == (b"newer", b"newer")
+    keeper.settle(settled(newer, 2))
+    assert list(root.iterdir()) == []
+
+
+def test_vanished(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that vanished before it was claimed is nothing to inspect, and one log line."""
+    drop(root / "a.jpg", b"content")
+    gone = candidate(root, "a.jpg")
+    (root / "a.jpg").unlink()
+    for after in ("leave", "archive"):
+        caplog.clear()
+        assert claims(root, after_inspection=after).claim(gone, STOP) is None
+        assert [record.getMessage() for record in caplog.records] == ["file left alone"]
+
+
+@pytest.mark.parametrize("after", ["leave", "archive"])
+def test_became_something_else(root: Path, caplog: pytest.LogCaptureFixture, after: str) -> None:
+    """A file that has become a symlink or a FIFO is not followed or read."""
+    drop(root.parent / "secret", b"secret")
+    for name, make in (("a.jpg", os.mkfifo), ("b.jpg", lambda path: path.symlink_to(root.parent / "secret"))):
+        drop(root / name, b"content")
+        found = candidate(root, name)
+        (root / name).unlink()
+        make(root / name)
+        assert claims(root, after_inspection=after).claim(found, STOP) is None
+    assert [record.getMessage() for record in caplog.records] == ["file left alone"] * 2
+    assert (root.parent / "secret").read_bytes() == b"secret"
+
+
+def test_changed_since_it_settled(root: Path) -> None:
+    """A file that was written to after it was found is read as it is once it is stable."""
+    drop(root / "a.jpg", b"half ")
+    found = candidate(root, "a.jpg")
+    with (root / "a.jpg").open("ab") as file:
+        file.write(b"and half")
+    claimed = archiving(root).claim(found, STOP)
+    assert claimed
+    assert (claimed.data, claimed.identity.size_bytes) == (b"half and half", 13)
+
+
+def test_written_after_the_claim(root: Path) -> None:
+    """A writer that goes on after the claim is waited for, and nothing that it replaced is read."""
+    drop(root / "a.jpg", b"1")
+    found = replace(candidate(root, "a.jpg"), mtime_ns=1)
+    writer = (root / "a.jpg").open("r+b")
+
+    class Rewriter(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if not writer.closed:
+                writer.write(b"2222")
+                writer.close()
+            return False
+
+    claimed = archiving(root).claim(found, Rewriter())
+    assert claimed
+    assert claimed.data == claimed.source.read_bytes() == b"2222"
+    assert claimed.identity.sha256 == sha256(b"2222").hexdigest()
+
+
+def test_never_stable(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that is written to without end is taken as it is after a while, with a log line."""
+    drop(root / "a.jpg", b"1")
+    leaving = claims(root, after_inspection="leave")
+    found = replace(candidate(root, "a.jpg"), mtime_ns=1)
+    claimed = leaving.claim(found, Appender(root / "a.jpg", 1_000))
+    assert claimed
+    assert claimed.data
+    assert [record.getMessage() for record in caplog.records] == ["file still written to, taken as it is"]
+
+
+def test_stopped_while_it_settles(root: Path) -> None:
+    """Told to stop, a claim doesn't take a file that is still written to: it stays claimed for the next run."""
+    drop(root / "a.jpg", b"half")
+    stop = threading.Event()
+    stop.set()
+    found = replace(candidate(root, "a.jpg"), size_bytes=1)
+    assert archiving(root).claim(found, stop) is None
+    (claimed,) = (root / ".claimed").glob("*/a.jpg")
+    assert claimed.read_bytes() == b"half"
+
+
+def test_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file above MaxImageMegabytes is claimed, and not read."""
+    drop(root / "a.jpg", b"x" * 1_001)
+    drop(root / "b.jpg", b"x" * 1_000)
+    keeper = claims(root, Archive(root.parent / "archive", 10_000), max_image_megabytes=0.001)
+    assert claim(keeper, root, "b.jpg").data == b"x" * 1_000
+    monkeypatch.setattr(module.os, "fdopen", lambda *arguments, **_: Unreadable(arguments[0]))
+    claimed = claim(keeper, root, "a.jpg")
+    assert (claimed.data, claimed.identity.size_bytes, claimed.identity.sha256) == (None, 1_001, "")
+
+
+class Unreadable:
+    """An open file that must not be read, or fails with ``error``."""
+
+    error: Exception = AssertionError("it was read")
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __enter__(self) -> Unreadable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def seek(self, position: int) -> None:
+        pass
+
+    def read(self, size: int) -> bytes:
+        raise self.error
+
+
+class BadSector(Unreadable):
+    error = OSError(errno.EIO, "Input/output error")
+
+
+def test_bad_sector(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose content the disk doesn't give is claimed, with the fault in place of the content."""
+    drop(root / "a.jpg", b"x")
+    monkeypatch.setattr(module.os, "fdopen", lambda *arguments, **_: BadSector(arguments[0]))
+    claimed = claim(archiving(root), root, "a.jpg")
+    assert claimed.data is None
+    assert claimed.fault
+    assert claimed.fault.code == "unreadable"
+
+
+def test_no_right_to_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that may not be read is its own fault, and says what to do; the others go on."""
+    drop(root / "a.jpg", b"x")
+
+    def denied(path: Path, flags: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+
+    monkeypatch.setattr(module.os, "open", denied)
+    claimed = claim(archiving(root), root, "a.jpg")
+    assert claimed.data is None
+    assert "Permission denied; give the component's user the right" in str(claimed.fault)
+
+
+def test_directory_not_writable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory out of which nothing can be renamed blocks work, naming the file and the fix."""
+    drop(root / "a.jpg", b"x")
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(Blocked, match="a.jpg: Read-only file system; .*set AfterInspection to leave"):
+        claims(root).claim(candidate(root, "a.jpg"), STOP)
+
+
+def test_claimed_is_a_symlink(root: Path) -> None:
+    """Nothing is moved where somebody's symlink in place of .claimed leads."""
+    drop(root / "a.jpg", b"x")
+    (root.parent / "elsewhere").mkdir()
+    (root / ".claimed").symlink_to(root.parent / "elsewhere")
+    with pytest.raises(Blocked, match=r"\.claimed: it is a symlink; remove it"):
+        archiving(root).claim(candidate(root, "a.jpg"), STOP)
+    assert list((root.parent / "elsewhere").iterdir()) == []
+
+
+def test_names_that_are_not_utf8(root: Path) -> None:
+    """What is said of a file with a name that is not UTF-8 can be put into a message."""
+    drop(root / os.fsdecode(b"\xff.jpg"), b"x")
+    (root / ".claimed").symlink_to(root)
+    with pytest.raises(Blocked) as blocked:
+        archiving(root).claim(candidate(root, os.fsdecode(b"\xff.jpg")), STOP)
+    assert str(blocked.value).encode()
+
+
+def test_settled_before(root: Path) -> None:
+    """To settle what an earlier run had settled, before it could say so, does nothing but tidy up."""
+    drop(root / "a.jpg", b"x")
+    keeper = archiving(root)
+    claimed = settled(claim(keeper, root, "a.jpg"))
+    claimed.source.rename(root.parent / "archive" / "000000000001-a.jpg")
+    assert keeper.settle(claimed) is False
+    assert archived(root) == ["000000000001-a.jpg"]
+    assert list(root.iterdir()) == []
+
+
+def test_claimed_then_configured_to_leave(root: Path) -> None:
+    """A file claimed before the configuration was changed to leave is put back, not deleted."""
+    drop(root / "a.jpg", b"content")
+    claimed = claim(claims(root), root, "a.jpg")
+    assert claims(root, after_inspection="leave").settle(settled(claimed)) is True
+    assert [path.name for path in root.iterdir()] == ["a.jpg"]
+    assert (root / "a.jpg").read_bytes() == b"content"
+
+
+def test_put_back_over_nothing_newer(root: Path) -> None:
+    """What is put back never replaces a newer file: it stays claimed."""
+    drop(root / "a.jpg", b"older")
+    claimed = claim(claims(root), root, "a.jpg")
+    drop(root / "a.jpg", b"newer")
+    claims(root, after_inspection="leave").settle(settled(claimed))
+    assert (root / "a.jpg").read_bytes() == b"newer"
+    assert claimed.source.read_bytes() == b"older"
+
+
+def test_ring(root: Path) -> None:
+    """The archive stays under its size: the oldest go first, also those of an earlier run."""
+    keeper = archiving(root, max_bytes=250)
+    for seq in range(1, 4):
+        drop(root / "a.jpg", b"x" * 100)
+        keeper.settle(settled(claim(keeper, root, "a.jpg"), seq))
+    assert archived(root) == ["000000000002-a.jpg", "000000000003-a.jpg"]
+    drop(root / "a.jpg", b"x" * 100)
+    keeper = archiving(root, max_bytes=250)
+    keeper.settle(settled(claim(keeper, root, "a.jpg"), 4))
+    assert archived(root) == ["000000000003-a.jpg", "000000000004-a.jpg"]
+
+
+def test_larger_than_the_ring(root: Path) -> None:
+    """A file that is larger than the archive is not in it, nor anywhere else."""
+    keeper = archiving(root, max_bytes=10)
+    drop(root / "a.jpg", b"x" * 100)
+    keeper.settle(settled(claim(keeper, root, "a.jpg")))
+    assert archived(root) == []
+    assert list(root.iterdir()) == []
+
+
+def test_foreign_files_in_the_archive(root: Path) -> None:
+    """What the component has not archived is neither counted nor removed, whatever it is."""
+    drop(root.parent / "archive" / "accounts.xls", b"x" * 1_000)
+    (root.parent / "archive" / "0-directory").mkdir()
+    keeper = archiving(root, max_bytes=150)
+    for seq in (1, 2):
+        drop(root / "a.jpg", b"x" * 100)
+        keeper.settle(settled(claim(keeper, root, "a.jpg"), seq))
+    assert archived(root) == ["0-directory", "000000000002-a.jpg", "accounts.xls"]
+
+
+@pytest.mark.parametrize(
+    "name", ["y" * 251 + ".jpg", "ä" * 125 + ".jpg", "two\nlines.jpg", os.fsdecode(b"\xff.jpg")]
+)
+def test_archived_names(root: Path, name: str) -> None:
+    """A file is archived whatever its name; of one that would become too long the end is kept."""
+    drop(root / name, b"x")
+    keeper = archiving(root)
+    keeper.settle(settled(claim(keeper, root, name)))
+    (found,) = archived(root)
+    assert found.startswith("000000000001-")
+    assert os.fsencode(found)[13:] == os.fsencode(name)[-242:]
+
+
+@pytest.fixture
+def other_file_system(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory on another file system; where there is none, one that refuses renames into it."""
+    if Path("/dev/shm").is_dir() and Path("/dev/shm").stat().st_dev != root.stat().st_dev:
+        directory = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    else:
+        directory = root.parent / "other"
+        directory.mkdir()
+        rename = Path.rename
+
+        def across(self: Path, target: Path) -> Path:
+            if target.is_relative_to(directory):
+                raise OSError(errno.EXDEV, "Invalid cross-device link")
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", across)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def test_archive_on_another_file_system(
+    root: Path, other_file_system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Across file systems a file is copied and made durable before it is removed from its place."""
+    keeper = claims(root, Archive(other_file_system, 1_000))
+    drop(root / "a.jpg", b"content")
+    claimed = claim(keeper, root, "a.jpg")
+    target, fsync, synced = other_file_system / "000000000001-a.jpg", os.fsync, []
+
+    def record(descriptor: int) -> None:
+        assert claimed.source.exists()
+        assert target.read_bytes() == b"content"
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(module.os, "fsync", record)
+    keeper.settle(settled(claimed))
+    assert synced == [target, other_file_system]
+    assert target.read_bytes() == b"content"
+    assert list(root.iterdir()) == []
+
+
+def test_archive_gone(root: Path) -> None:
+    """An archive that was removed while the component runs blocks work; the file stays claimed."""
+    keeper = archiving(root)
+    drop(root / "a.jpg", b"content")
+    claimed = claim(keeper, root, "a.jpg")
+    (root.parent / "archive").rmdir()
+    with pytest.raises(Blocked, match="a.jpg: .*No such file.*; make room, or mend ArchiveDirectory"):
+        keeper.settle(settled(claimed))
+    assert claimed.source.read_bytes() == b"content"
+
+
+def test_archive_cannot_be_made(root: Path) -> None:
+    """An archive that cannot be made blocks work, naming it."""
+    (root.parent / "archive").write_bytes(b"a file")
+    with pytest.raises(Blocked, match=f"archive directory {root.parent}/archive: .*mend ArchiveDirectory"):
+        archiving(root)
+
+
+def test_two_threads(root: Path) -> None:
+    """One thread may claim while another settles: no claim is lost to a directory that is being removed."""
+    keeper = claims(root, after_inspection="delete")
+    taken: list[Claimed] = []
+    done = threading.Event()
+
+    def settle() -> None:
+        seq = 0
+        while not done.is_set() or seq < len(taken):
+            if seq < len(taken):
+                keeper.settle(settled(taken[seq], seq))
+                seq += 1
+
+    settler = threading.Thread(target=settle)
+    settler.start()
+    for number in range(300):
+        drop(root / f"{number}.jpg", b"x")
+        if claimed := keeper.claim(candidate(root, f"{number}.jpg"), STOP):
+            taken.append(claimed)
+    done.set()
+    settler.join()
+    assert len(taken) == 300
+    assert list(root.iterdir()) == []
