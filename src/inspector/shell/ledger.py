@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -20,6 +21,8 @@ from typing import Any
 
 from inspector.core.verdict import VerdictName
 from inspector.ports import Blocked, Decision, Entry, Target
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 
@@ -48,6 +51,8 @@ CREATE TABLE fingerprints (
 CREATE TABLE attempts (id TEXT, run TEXT, PRIMARY KEY (id, run)) WITHOUT ROWID;
 """
 
+_FIX = "make room on the disk and see that the work directory can be written"
+_FIX_CORRUPT = "move the file away, and do not delete it: a new ledger is begun without it"
 _ENTRY = "SELECT seq, id, path, source, mtime_ns, size_bytes, keep, message, image, settled FROM inspections "
 
 
@@ -60,16 +65,21 @@ class SqliteLedger:
         self._run = uuid.uuid4().hex
         with self._explained():
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._prepare()
-            self.id: str = self._db.execute("SELECT id FROM ledger").fetchone()[0]
+        try:
+            self.id = self._open()
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Withdraw this run's attempts, for it ends in order, and close the file."""
-        with self._transaction():
-            self._db.execute("DELETE FROM attempts WHERE run = ?", (self._run,))
-        self._db.close()
+        try:
+            with self._transaction():
+                self._db.execute("DELETE FROM attempts WHERE run = ?", (self._run,))
+        except Blocked as error:
+            log.warning("attempts not withdrawn", extra={"cause": str(error)})
+        finally:
+            self._db.close()
 
     def last_seq(self) -> int:
         """The highest sequence number given out; 0 before the first."""
@@ -94,8 +104,13 @@ class SqliteLedger:
         return _entry(row) if row else None
 
     def decide(self, decision: Decision, decided_at: float) -> Entry:
-        """Record a verdict and its message, give it the next sequence number, and queue it for each target."""
+        """Record a verdict and its message, give it the next sequence number, and queue it for each target.
+
+        What was decided before stays as it is, and is returned.
+        """
         with self._transaction():
+            if entry := self.find(decision.id):
+                return entry
             seq = self._insert(decision, decided_at)
             message = decision.compose(seq)
             self._db.execute("UPDATE inspections SET message = ? WHERE seq = ?", (message, seq))
@@ -195,6 +210,13 @@ class SqliteLedger:
         counts: dict[VerdictName, int] = {"pass": 0, "fail": 0, "review": 0}
         return counts | dict(rows)
 
+    def _open(self) -> str:
+        with self._explained():
+            self._prepare()
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            return str(self._db.execute("SELECT id FROM ledger").fetchone()[0])
+
     def _prepare(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
@@ -228,8 +250,10 @@ class SqliteLedger:
             try:
                 yield
             except sqlite3.Error as error:
-                fix = "make room on the disk and see that the work directory can be written"
-                raise Blocked(f"ledger {self._path}", error, fix) from error
+                is_operational = isinstance(error, sqlite3.OperationalError)
+                raise Blocked(
+                    f"ledger {self._path}", error, _FIX if is_operational else _FIX_CORRUPT
+                ) from error
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -1,0 +1,397 @@
+"""What the ledger promises: nothing twice, nothing missing, nothing half, across runs and threads."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inspector.ports import Blocked
+from inspector.shell.ledger import SqliteLedger
+from inspector_fakes import decision, inspection_id, rows
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+def kill(ledger: SqliteLedger) -> None:
+    """End as a killed process does: nothing is said, what is open is rolled back."""
+    ledger._db.close()
+
+
+def decide(ledger: SqliteLedger, *numbers: int, **fields: Any) -> None:
+    for number in numbers:
+        ledger.decide(decision(number, **fields), 1_000.0 + number)
+
+
+def test_sequence(path: Path) -> None:
+    """Sequence numbers rise by one from 1, across restarts and kills; the ledger's id stays."""
+    ledger = SqliteLedger(path)
+    assert ledger.last_seq() == 0
+    decide(ledger, 10, 11)
+    kill(ledger)
+    again = SqliteLedger(path)
+    decide(again, 12)
+    again.close()
+    last = SqliteLedger(path)
+    assert last.id == again.id == ledger.id
+    assert last.last_seq() == 3
+    assert rows(path, "SELECT seq, id FROM inspections ORDER BY seq") == [
+        (seq, inspection_id(9 + seq)) for seq in (1, 2, 3)
+    ]
+    last.close()
+
+
+def test_ids_differ(tmp_path: Path) -> None:
+    """Each new ledger has an id of its own."""
+    ledgers = [SqliteLedger(tmp_path / f"{number}.sqlite") for number in range(3)]
+    assert len({ledger.id for ledger in ledgers}) == 3
+    for ledger in ledgers:
+        ledger.close()
+
+
+def test_no_gap_after_a_failure(path: Path) -> None:
+    """A message that cannot be composed leaves nothing behind: no row, no publish, no gap in seq."""
+
+    def fail(seq: int) -> bytes:
+        raise ValueError("it does not fit")
+
+    ledger = SqliteLedger(path)
+    ledger.attempt(inspection_id(2))
+    decide(ledger, 1)
+    with pytest.raises(ValueError, match="it does not fit"):
+        decide(ledger, 2, compose=fail)
+    assert ledger.find(inspection_id(2)) is None
+    assert ledger.count("waiting") == 1
+    assert ledger.attempt(inspection_id(2)) == 1
+    decide(ledger, 3)
+    assert ledger.last_seq() == 2
+    ledger.close()
+
+
+def test_killed_while_deciding(path: Path) -> None:
+    """A run that is killed within the transaction has decided nothing."""
+
+    class Killed(BaseException):
+        pass
+
+    ledger = SqliteLedger(path)
+
+    def die(seq: int) -> bytes:
+        kill(ledger)
+        raise Killed
+
+    with pytest.raises((Killed, Blocked)):
+        decide(ledger, 1, compose=die)
+    again = SqliteLedger(path)
+    assert again.last_seq() == 0
+    decide(again, 2)
+    assert again.last_seq() == 1
+    again.close()
+
+
+def test_message_carries_its_seq(path: Path) -> None:
+    """The message is composed with the sequence number that its row has."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, 2)
+    entry = ledger.find(inspection_id(2))
+    assert entry
+    assert (entry.seq, entry.message) == (2, b'{"seq":2}')
+    ledger.close()
+
+
+def test_decided_once(path: Path) -> None:
+    """What was decided stays as it is when it is decided again."""
+    ledger = SqliteLedger(path)
+    first = ledger.decide(decision(1), 0.0)
+    second = ledger.decide(decision(1, compose=lambda seq: b"another"), 0.0)
+    assert second == first
+    assert (ledger.last_seq(), ledger.count("waiting")) == (1, 1)
+    ledger.close()
+
+
+def test_an_entry_comes_back_whole(path: Path) -> None:
+    """What a decision says is what the entry says, also of names that are not UTF-8."""
+    ledger = SqliteLedger(path)
+    source = Path("/images/.claimed/\udcff/a\nb.jpg")
+    entry = ledger.decide(
+        decision(7, path="\udcff/a\nb.jpg", source=source, keep=("uncertain", "audit")), 0.0
+    )
+    assert entry == ledger.find(inspection_id(7)) == ledger.unsettled()[0]
+    assert (entry.path, entry.source, entry.keep) == ("\udcff/a\nb.jpg", source, ("uncertain", "audit"))
+    assert (entry.mtime_ns, entry.size_bytes, entry.is_stored, entry.is_settled) == (7, 10, False, False)
+    assert ledger.raw(entry.seq) == b"[]"
+    ledger.close()
+
+
+def test_attempts_count_runs(path: Path) -> None:
+    """An attempt counts once in a run however often it is recorded, and again in the next run."""
+    for runs in (1, 2, 3):
+        ledger = SqliteLedger(path)
+        assert ledger.attempt(inspection_id(1)) == runs
+        assert ledger.attempt(inspection_id(1)) == runs
+        kill(ledger)
+
+
+def test_orderly_close_withdraws_attempts(path: Path) -> None:
+    """A run that ends in order leaves no attempt of its own; those of runs that were killed stay."""
+    killed = SqliteLedger(path)
+    killed.attempt(inspection_id(1))
+    kill(killed)
+    orderly = SqliteLedger(path)
+    assert orderly.attempt(inspection_id(1)) == 2
+    orderly.close()
+    last = SqliteLedger(path)
+    assert last.attempt(inspection_id(1)) == 2
+    last.close()
+
+
+def test_deciding_ends_the_attempts(path: Path) -> None:
+    """What is decided has no attempts any more; others keep theirs."""
+    ledger = SqliteLedger(path)
+    ledger.attempt(inspection_id(1))
+    ledger.attempt(inspection_id(2))
+    decide(ledger, 1)
+    assert rows(path, "SELECT id FROM attempts") == [(inspection_id(2),)]
+    ledger.close()
+
+
+def test_close_of_a_ledger_that_fails(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A ledger that cannot be written any more closes all the same, with a log line."""
+    ledger = SqliteLedger(path)
+    ledger._db.execute("PRAGMA query_only = 1")
+    ledger.close()
+    assert [record.getMessage() for record in caplog.records] == ["attempts not withdrawn"]
+    with pytest.raises(sqlite3.ProgrammingError):
+        ledger._db.execute("SELECT 1")
+
+
+def test_fingerprints(path: Path) -> None:
+    """A version that remains in place is known as inspected, across restarts; another version is not."""
+    ledger = SqliteLedger(path)
+    entry = ledger.decide(decision(5, path="\udcff.jpg"), 0.0)
+    assert not ledger.is_inspected("\udcff.jpg", 5, 10)
+    ledger.mark_settled(entry, remains=True)
+    ledger.close()
+    again = SqliteLedger(path)
+    assert again.is_inspected("\udcff.jpg", 5, 10)
+    assert not again.is_inspected("\udcff.jpg", 6, 10)
+    assert not again.is_inspected("\udcff.jpg", 5, 11)
+    assert not again.is_inspected("x.jpg", 5, 10)
+    again.mark_settled(again.decide(decision(6, path="\udcff.jpg"), 0.0), remains=True)
+    assert rows(path, "SELECT mtime_ns FROM fingerprints") == [(6,)]
+    again.close()
+
+
+def test_no_fingerprint_of_what_is_gone(path: Path) -> None:
+    """A version that does not remain in place is inspected again should it come again."""
+    ledger = SqliteLedger(path)
+    ledger.mark_settled(ledger.decide(decision(5), 0.0), remains=False)
+    assert not ledger.is_inspected("x.jpg", 5, 10)
+    assert ledger.unsettled() == []
+    ledger.close()
+
+
+def test_unsettled(path: Path) -> None:
+    """What a killed run had decided and not settled comes back in order, with what is still to be kept."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, 2, 3, keep=("uncertain",))
+    first, second, _ = ledger.unsettled()
+    ledger.mark_stored(first, ())
+    ledger.mark_settled(first, remains=False)
+    ledger.mark_stored(second, ())
+    kill(ledger)
+    again = SqliteLedger(path)
+    assert [(entry.seq, entry.is_stored) for entry in again.unsettled()] == [(2, True), (3, False)]
+    again.close()
+
+
+def test_stored_and_evicted(path: Path) -> None:
+    """An image is due, then stored, then evicted when the keeper says so, at once too."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, 2, keep=("uncertain",))
+    decide(ledger, 3)
+    first, second, _ = ledger.unsettled()
+    ledger.mark_stored(first, ())
+    ledger.mark_stored(second, (first.id, second.id))
+    assert rows(path, "SELECT image FROM inspections ORDER BY seq") == [("evicted",), ("evicted",), ("none",)]
+    ledger.close()
+
+
+def test_outbox(path: Path) -> None:
+    """Each target has its own outbox, oldest first, and within a range; published is no longer waiting."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, 2, 3, targets=("topic", "iot_core"))
+    assert ledger.waiting("topic", after=0) == (1, b'{"seq":1}')
+    ledger.mark_published(1, "topic", 5.0)
+    assert ledger.waiting("topic", after=0) == (2, b'{"seq":2}')
+    assert ledger.waiting("iot_core", after=0) == (1, b'{"seq":1}')
+    assert ledger.waiting("iot_core", after=1, upto=2) == (2, b'{"seq":2}')
+    assert ledger.waiting("iot_core", after=2, upto=2) is None
+    assert (ledger.count("waiting"), ledger.count("published"), ledger.count("parked")) == (5, 1, 0)
+    ledger.close()
+
+
+def test_no_target(path: Path) -> None:
+    """Without a target nothing waits."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, targets=())
+    assert ledger.count("waiting") == 0
+    ledger.close()
+
+
+def test_parked(path: Path) -> None:
+    """What is parked does not wait, says why, and waits again when it is unparked."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, 2)
+    ledger.park(1, "iot_core", "no policy")
+    assert ledger.waiting("iot_core", after=0) == (2, b'{"seq":2}')
+    assert rows(path, "SELECT error FROM outbox WHERE state = 'parked'") == [("no policy",)]
+    assert ledger.unpark() == 1
+    assert ledger.waiting("iot_core", after=0) == (1, b'{"seq":1}')
+    assert ledger.unpark() == 0
+    ledger.close()
+
+
+def test_republish(path: Path) -> None:
+    """What was published at or after a time waits again, at every target."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, 2, 3, targets=("topic", "iot_core"))
+    for seq in (1, 2, 3):
+        ledger.mark_published(seq, "topic", 100.0 + seq)
+        ledger.mark_published(seq, "iot_core", 100.0 + seq)
+    assert ledger.republish(102.0) == 4
+    assert ledger.waiting("topic", after=0) == (2, b'{"seq":2}')
+    assert ledger.waiting("iot_core", after=2) == (3, b'{"seq":3}')
+    ledger.close()
+
+
+def test_resend(path: Path) -> None:
+    """A range waits again at the target that asked, whatever its state; the answer is how many there are."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, 2, 3, 4, targets=("topic", "iot_core"))
+    for seq in (1, 2, 3, 4):
+        ledger.mark_published(seq, "topic", 0.0)
+        ledger.mark_published(seq, "iot_core", 0.0)
+    ledger.park(3, "iot_core", "refused")
+    assert ledger.resend(2, 3, "iot_core") == 2
+    assert ledger.resend(4, 1_000, "iot_core") == 1
+    assert ledger.resend(5, 6, "iot_core") == 0
+    assert ledger.waiting("iot_core", after=0) == (2, b'{"seq":2}')
+    assert (ledger.waiting("topic", after=0), ledger.count("waiting")) == (None, 3)
+    ledger.close()
+
+
+def test_verdicts(path: Path) -> None:
+    """The counts by verdict name every verdict."""
+    ledger = SqliteLedger(path)
+    assert ledger.verdicts() == {"pass": 0, "fail": 0, "review": 0}
+    decide(ledger, 1, 2)
+    assert ledger.verdicts() == {"pass": 2, "fail": 0, "review": 0}
+    ledger.close()
+
+
+def corrupt(path: Path) -> None:
+    path.write_bytes(b"this is no database, and long enough to be taken for one" * 100)
+
+
+def later(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (corrupt, "file is not a database; move the file away"),
+        (later, r"written by a later version \(schema 99\); deploy that version again"),
+        (Path.mkdir, "unable to open database file; make room on the disk and see that the work directory"),
+    ],
+)
+def test_cannot_be_opened(path: Path, spoil: Callable[[Path], None], message: str) -> None:
+    """A ledger that cannot be used blocks work, naming the file, the cause and the fix, and is not changed."""
+    spoil(path)
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(Blocked, match=message) as blocked:
+        SqliteLedger(path)
+    assert str(path) in str(blocked.value)
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+def test_no_directory(tmp_path: Path) -> None:
+    """A work directory that is missing blocks work."""
+    with pytest.raises(Blocked, match="missing/ledger.sqlite: unable to open database file"):
+        SqliteLedger(tmp_path / "missing" / "ledger.sqlite")
+
+
+def test_read_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that cannot be written blocks work."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1)
+    ledger.close()
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda file, **options: connect(f"file:{file}?mode=ro", uri=True, **options)
+    )
+    with pytest.raises(Blocked, match="attempt to write a readonly database; make room"):
+        decide(SqliteLedger(path), 2)
+
+
+def test_disk_full(path: Path) -> None:
+    """A disk that is full blocks work; what could not be recorded leaves no trace."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1)
+    pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Blocked, match="database or disk is full; make room on the disk"):
+        ledger.decide(decision(2, compose=lambda seq: b"x" * 100_000), 0.0)
+    assert ledger.last_seq() == 1
+    ledger._db.execute("PRAGMA max_page_count = 1000000")
+    decide(ledger, 3)
+    assert ledger.last_seq() == 2
+    ledger.close()
+
+
+def test_durable(path: Path) -> None:
+    """The file is set so that a commit survives a power cut."""
+    ledger = SqliteLedger(path)
+    assert ledger._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    ledger.close()
+
+
+def test_many_threads(path: Path) -> None:
+    """Threads that decide, publish and ask at once get every sequence number once, and lose nothing."""
+    ledger = SqliteLedger(path)
+    errors: list[Exception] = []
+
+    def work(thread: int) -> None:
+        try:
+            for number in range(40):
+                made = thread * 1_000 + number
+                ledger.attempt(inspection_id(made))
+                entry = ledger.decide(decision(made), 0.0)
+                ledger.mark_published(entry.seq, "iot_core", 0.0)
+                ledger.mark_settled(entry, remains=True)
+                assert ledger.find(entry.id)
+                assert ledger.last_seq() >= entry.seq
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert ledger.last_seq() == 160
+    assert rows(path, "SELECT count(DISTINCT seq), max(seq) FROM inspections") == [(160, 160)]
+    assert (ledger.count("published"), ledger.unsettled()) == (160, [])
+    ledger.close()
