@@ -2,12 +2,14 @@
 
 1. The image is durable before its sidecar appears, and the sidecar appears whole: an image without a sidecar is
    one whose keeping was cut short, and is kept again.
-2. Images that a model could learn from are in ``kept``; those that could not be read are in ``quarantine``.
+2. Only what has an inspection's id for a name is ours; whatever else is there is left alone.
+3. Images that a model could learn from are in ``kept``; those that could not be read are in ``quarantine``.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import shutil
@@ -18,6 +20,10 @@ import msgspec
 
 from inspector.core.curation import KeptImage, evictions
 from inspector.ports import Blocked, Entry, ImageGoneError
+
+log = logging.getLogger(__name__)
+
+_OURS = re.compile(r"[0-9a-f]{32}\.json")
 
 SCHEMA = "edge-inspector/kept/1"
 
@@ -67,8 +73,7 @@ class DirectoryKeeper:
             with _content(entry, data) as reader:
                 _write_durably(image, reader)
             _write_durably(directory / f"{entry.id}.json", io.BytesIO(msgspec.json.encode(sidecar)))
-            size_bytes = image.stat().st_size + len(entry.message) + len(raw)
-            self._kept[entry.id] = KeptImage(entry.id, entry.seq, entry.keep, size_bytes)
+            self._kept[entry.id] = _describe(directory, sidecar)
             return self._make_room()
         except OSError as error:
             raise Blocked(f"kept image {image}", error.strerror, _FIX) from error
@@ -78,7 +83,7 @@ class DirectoryKeeper:
         for kept in removed:
             directory = self._quarantine_directory if "error" in kept.reasons else self._kept_directory
             for path in directory.glob(f"{kept.id}.*"):
-                path.unlink()
+                path.unlink(missing_ok=True)
             del self._kept[kept.id]
         return tuple(kept.id for kept in removed)
 
@@ -88,17 +93,26 @@ _FIX = "make room on the disk and see that the work directory can be written"
 
 def _read_sidecars(directory: Path) -> dict[str, KeptImage]:
     kept = {}
-    for path in directory.glob("*.json"):
-        sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
-        size_bytes = path.stat().st_size + (directory / sidecar.image).stat().st_size
-        kept[sidecar.id] = KeptImage(sidecar.id, sidecar.seq, sidecar.reasons, size_bytes)
+    for path in filter(lambda each: _OURS.fullmatch(each.name), directory.iterdir()):
+        try:
+            sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
+            kept[path.stem] = _describe(directory, sidecar)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            fix = "none needed: it is left there, and does not count"
+            log.warning("kept image not whole", extra={"path": path, "cause": str(error), "fix": fix})
     return kept
+
+
+def _describe(directory: Path, sidecar: Sidecar) -> KeptImage:
+    size_bytes = sum((directory / name).stat().st_size for name in (sidecar.image, f"{sidecar.id}.json"))
+    return KeptImage(sidecar.id, sidecar.seq, sidecar.reasons, size_bytes)
 
 
 def _suffix(name: str) -> str:
     """The file's extension where it is a plain one: names come from outside."""
     found = re.search(r"\.[A-Za-z0-9]{1,8}$", name)
-    return found[0].lower() if found else ".image"
+    suffix = found[0].lower() if found else ".image"
+    return ".image" if suffix in (".json", ".part") else suffix
 
 
 def _json(document: bytes) -> msgspec.Raw:
@@ -110,8 +124,8 @@ def _content(entry: Entry, data: bytes | None) -> BinaryIO:
         return io.BytesIO(data)
     try:
         descriptor = os.open(entry.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise ImageGoneError(f"{entry.source} was removed") from error
+    except OSError as error:
+        raise ImageGoneError(str(error)) from error
     file = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
     if (status.st_mtime_ns, status.st_size) != (entry.mtime_ns, entry.size_bytes):
