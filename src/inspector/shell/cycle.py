@@ -43,15 +43,14 @@ class Cycle:
 
     def _is_ours(self, path: Path) -> bool:
         parts = path.relative_to(self._root).parts
-        hidden = any(part.startswith(".") for part in parts)
-        return not (hidden or path.is_symlink() or is_left_alone(path.name, self._settings.ignore_pattern))
+        if any(part.startswith(".") for part in parts) or path.is_symlink() or not path.is_file():
+            return False
+        return not is_left_alone(path.name, self._settings.ignore_pattern)
 
     def _candidate(self, path: Path) -> Candidate | None:
         try:
             status = path.lstat()
         except FileNotFoundError:
-            return None
-        if not path.is_file():
             return None
         captured_at = capture_time(path.name, status.st_mtime, self._settings.capture_time_pattern)
         relative = path.relative_to(self._root).as_posix()

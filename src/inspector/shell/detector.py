@@ -158,7 +158,7 @@ def _describe(path: Path, session: onnxruntime.InferenceSession) -> Network:
         names = ast.literal_eval(metadata["names"])
         labels = tuple(str(names[class_id]) for class_id in range(len(names)))
         height, width = _input_size(inputs[0].shape, metadata)
-    except (KeyError, ValueError, SyntaxError, TypeError) as error:
+    except (LookupError, ValueError, SyntaxError, TypeError) as error:
         cause = f"its metadata lacks what Ultralytics writes at export ({error!r})"
         raise PackageError(path, cause, "export it with `yolo export format=onnx`") from error
     expected = [1, 4 + len(labels)]

@@ -1,0 +1,283 @@
+"""A model is loaded whole and as its manifest says, or refused with the thing, the cause and the fix."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.core.package import parse_manifest
+from inspector.shell.detector import Detector, PackageError, load, warm_up
+
+MODELS = Path(__file__).parents[3] / "models"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the shipped package that a test may spoil."""
+    shutil.copytree(MODELS, tmp_path / "package")
+    return tmp_path / "package"
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return load(MODELS, threads=1)
+
+
+def fp32(package: Path) -> Path:
+    (file,) = (each for each in manifest(package)["files"] if each["precision"] == "fp32")
+    return package / file["name"]
+
+
+def manifest(package: Path) -> Any:
+    return json.loads((package / "manifest.json").read_bytes())
+
+
+def rewrite(package: Path, **changes: object) -> None:
+    (package / "manifest.json").write_text(json.dumps(manifest(package) | changes))
+
+
+def replace_bytes(file: Path, old: bytes, new: bytes) -> None:
+    """Change a model's content, keeping the length of everything in it."""
+    content = file.read_bytes()
+    assert len(old) == len(new)
+    assert old in content
+    file.write_bytes(content.replace(old, new))
+
+
+def sign(package: Path) -> None:
+    """Let the manifest agree with the file's content."""
+    document = manifest(package)
+    for file in document["files"]:
+        file["sha256"] = sha256((package / file["name"]).read_bytes()).hexdigest()
+    (package / "manifest.json").write_text(json.dumps(document))
+
+
+def test_package(detector: Detector) -> None:
+    """The shipped package says of itself what its manifest says."""
+    expected = parse_manifest((MODELS / "manifest.json").read_bytes())
+    assert (detector.info.name, detector.info.version) == (expected.name, expected.version)
+    assert detector.info.precision == "fp32"
+    assert detector.info.sha256 == sha256(fp32(MODELS).read_bytes()).hexdigest()
+    assert (detector.labels, detector.thresholds) == (expected.labels, expected.thresholds)
+
+
+def test_bare_file(detector: Detector) -> None:
+    """An ONNX file without a manifest has its labels and size from its own metadata, and no thresholds."""
+    bare = load(fp32(MODELS), threads=1)
+    assert bare.labels == detector.labels
+    assert bare.thresholds is None
+    assert (bare.info.name, bare.info.version) == (fp32(MODELS).stem, "0.0.0")
+    assert bare.info.sha256 == detector.info.sha256
+
+
+def test_symlink_to_a_package(package: Path, detector: Detector) -> None:
+    """A package is found through the symlink that a deployment moves."""
+    (package.parent / "current").symlink_to(package.name)
+    assert load(package.parent / "current", threads=1).info == detector.info
+
+
+def test_golden_images(detector: Detector) -> None:
+    """The golden images give the detections that the manifest expects, and each stage's time is told."""
+    expected = parse_manifest((MODELS / "manifest.json").read_bytes())
+    (file,) = (each for each in expected.files if each.precision == "fp32")
+    assert file.golden
+    for golden in file.golden:
+        pixels = cv2.imread(str(MODELS / golden.image))
+        found, latency = detector.detect(np.asarray(pixels, np.uint8))
+        strong = found.confidences >= expected.thresholds.low_confidence
+        assert found.confidences[strong] == pytest.approx(
+            [each.confidence for each in golden.detections], abs=0.02
+        )
+        assert latency.decode is None
+        assert min(latency.preprocess or 0, latency.inference or 0, latency.postprocess or 0) > 0
+
+
+def test_warm_up(detector: Detector) -> None:
+    """A loaded model can be run once on nothing in particular."""
+    warm_up(detector)
+
+
+def remove_all(package: Path) -> None:
+    shutil.rmtree(package)
+
+
+def remove_manifest(package: Path) -> None:
+    (package / "manifest.json").unlink()
+
+
+def cut_manifest(package: Path) -> None:
+    (package / "manifest.json").write_bytes((package / "manifest.json").read_bytes()[:-20])
+
+
+def garble_manifest(package: Path) -> None:
+    (package / "manifest.json").write_bytes(b"\xff\xfe")
+
+
+def escape(package: Path) -> None:
+    document = manifest(package)
+    document["files"][0]["name"] = "../outside.onnx"
+    rewrite(package, files=document["files"])
+
+
+def remove_file(package: Path) -> None:
+    fp32(package).unlink()
+
+
+def flip_a_byte(package: Path) -> None:
+    content = bytearray(fp32(package).read_bytes())
+    content[len(content) // 2] ^= 1
+    fp32(package).write_bytes(content)
+
+
+def truncate(package: Path) -> None:
+    fp32(package).write_bytes(fp32(package).read_bytes()[:1_000_000])
+
+
+def no_onnx(package: Path) -> None:
+    fp32(package).write_bytes(b"this is no model")
+    sign(package)
+
+
+def truncated_and_signed(package: Path) -> None:
+    truncate(package)
+    sign(package)
+
+
+def other_labels(package: Path) -> None:
+    rewrite(package, labels=["dent"])
+
+
+def more_labels(package: Path) -> None:
+    rewrite(package, labels=["scratch", "dent"])
+
+
+def other_size(package: Path) -> None:
+    rewrite(package, input={"width": 640, "height": 640})
+
+
+def no_names(package: Path) -> None:
+    replace_bytes(fp32(package), b"\x05names", b"\x05nameX")
+    sign(package)
+
+
+def garbled_names(package: Path) -> None:
+    replace_bytes(fp32(package), b"{0: 'scratch'}", b"{0: 'scratch'(")
+    sign(package)
+
+
+def names_from_one(package: Path) -> None:
+    replace_bytes(fp32(package), b"{0: 'scratch'}", b"{1: 'scratch'}")
+    sign(package)
+
+
+def two_names(package: Path) -> None:
+    replace_bytes(fp32(package), b"{0: 'scratch'}", b"{0:'a',1: 'b'}")
+    sign(package)
+
+
+def other_task(package: Path) -> None:
+    replace_bytes(fp32(package), b"\x06detect", b"\x06posing")
+    sign(package)
+
+
+REDEPLOY = "redeploy com.edgeinspector.Model"
+EXPORT = "export it with `yolo export format=onnx`"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cause", "fix"),
+    [
+        (remove_all, "No such file or directory", "deploy com.edgeinspector.Model or mend ModelDirectory"),
+        (remove_manifest, "manifest.json: No such file or directory", "deploy com.edgeinspector.Model"),
+        (cut_manifest, "manifest.json: Input data was truncated", REDEPLOY),
+        (garble_manifest, "manifest.json: ", REDEPLOY),
+        (escape, "manifest.json: Expected `str` matching regex", REDEPLOY),
+        (remove_file, "fp32.onnx: No such file or directory", "deploy com.edgeinspector.Model"),
+        (flip_a_byte, "fp32.onnx has SHA-256", REDEPLOY),
+        (truncate, "fp32.onnx has SHA-256", REDEPLOY),
+        (no_onnx, "ONNX Runtime cannot load it", "export the model again"),
+        (truncated_and_signed, "ONNX Runtime cannot load it", "export the model again"),
+        (other_labels, "fp32.onnx disagrees with manifest.json", "package the model again"),
+        (more_labels, "fp32.onnx disagrees with manifest.json", "package the model again"),
+        (other_size, "fp32.onnx disagrees with manifest.json", "package the model again"),
+        (no_names, "its metadata lacks what Ultralytics writes at export", EXPORT),
+        (garbled_names, "its metadata lacks what Ultralytics writes at export", EXPORT),
+        (names_from_one, "its metadata lacks what Ultralytics writes at export", EXPORT),
+        (two_names, "it is no YOLOv8 detector of 2 classes: output [1, 5, ", "without NMS in the graph"),
+        (other_task, "it is no YOLOv8 detector", "without NMS in the graph"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_refused(package: Path, spoil: Callable[[Path], None], cause: str, fix: str) -> None:
+    """A package that is not whole, not as its manifest says, or no detector is refused."""
+    spoil(package)
+    with pytest.raises(PackageError) as refused:
+        load(package, threads=1)
+    assert str(refused.value).startswith(f"model package {package}")
+    assert cause in str(refused.value)
+    assert fix in str(refused.value).rpartition("; ")[2]
+
+
+def test_hash_before_loading(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime sees no byte of a file whose hash is not the manifest's."""
+    flip_a_byte(package)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it was loaded")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", never)
+    with pytest.raises(PackageError, match="SHA-256"):
+        load(package)
+
+
+def test_precision_that_is_not_there(package: Path) -> None:
+    """A precision that the package lacks is refused, naming what there is."""
+    document = manifest(package)
+    rewrite(package, files=[each for each in document["files"] if each["precision"] == "fp32"])
+    with pytest.raises(PackageError, match="it holds no int8 file, only fp32; set Precision to fp32"):
+        load(package, precision="int8")
+
+
+def test_missing_bare_file(tmp_path: Path) -> None:
+    """A model that isn't there is refused, naming the file."""
+    with pytest.raises(PackageError, match=r"none\.onnx: No such file or directory; deploy"):
+        load(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no model", b"\x08\x07" * 100])
+def test_bare_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
+    """Whatever lies where a model should be is refused, not a crash."""
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(PackageError, match=r"x\.onnx refused: "):
+        load(tmp_path / "x.onnx")
+
+
+class Session:
+    """A session that returns what it was made with."""
+
+    def __init__(self, output: np.ndarray[Any, Any]) -> None:
+        self.output = output
+
+    def run(self, names: object, inputs: object) -> list[np.ndarray[Any, Any]]:
+        return [self.output]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_output_that_is_not_finite(detector: Detector, number: float) -> None:
+    """A model that answers with something else than numbers is an error, never a pass."""
+    broken = Detector(
+        Session(np.full((1, 5, 10), number, np.float32)),  # type: ignore[arg-type]
+        detector._network,
+        detector.info,
+        None,
+    )
+    with pytest.raises(ValueError, match="not finite"):
+        warm_up(broken)
