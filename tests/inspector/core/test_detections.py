@@ -69,10 +69,13 @@ def test_overlap_counts_within_a_class_only() -> None:
 
 @given(crowds(), st.floats(0.05, 0.95))
 def test_suppression_of_what_it_kept_keeps_all(boxes, iou) -> None:
-    """Nothing that stays overlaps another that stays; the first, the strongest, always stays."""
+    """No two that stay overlap by more than allowed; the first, the strongest, always stays."""
     kept = suppress(boxes, iou)
     assert kept[0] == 0
     assert (np.diff(kept) > 0).all()
+    for place, one in enumerate(kept):
+        others = boxes[kept[place + 1 :]]
+        assert (intersection_over_union(boxes[one], others) <= iou + 1e-6).all()
     assert suppress(boxes[kept], iou).tolist() == list(range(len(kept)))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inspector.core.tensor import PAD_VALUE, to_tensor
+from inspector.core.tensor import to_tensor
 
 
 def filled(width: int, height: int, bgr: tuple[int, int, int]) -> np.ndarray:
@@ -32,7 +32,7 @@ def test_padding_is_grey_and_the_picture_is_in_between(image, network) -> None:
     picture[rows, letterbox.pad_left : network[0] - letterbox.pad_right] = True
     red = tensor[0, 0]
     assert (red[picture] == 1).all()
-    np.testing.assert_allclose(tensor[0][:, ~picture], PAD_VALUE / 255)
+    np.testing.assert_allclose(tensor[0][:, ~picture], 114 / 255)
 
 
 def test_a_picture_of_the_right_size_is_not_resampled() -> None:
@@ -40,6 +40,14 @@ def test_a_picture_of_the_right_size_is_not_resampled() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
     tensor, _ = to_tensor(pixels, 64, 32)
     np.testing.assert_array_equal(tensor[0] * 255, pixels[..., ::-1].transpose(2, 0, 1))
+
+
+def test_an_edge_is_blended_where_it_falls_between_pixels() -> None:
+    """The picture is resized bilinearly, as the network was trained."""
+    pixels = filled(3, 3, (0, 0, 0))
+    pixels[:, 2:] = 255
+    tensor, _ = to_tensor(pixels, 2, 2)
+    np.testing.assert_allclose(tensor[0, 0], [[0, 191 / 255]] * 2, atol=1 / 255)
 
 
 def test_pixels_are_left_as_they_were() -> None:

@@ -1,0 +1,201 @@
+"""A claimed file to its result; whatever goes wrong with one frame is a review."""
+
+import json
+import logging
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import numpy as np
+import pytest
+
+from inspector.core.detections import Detections
+from inspector.core.frame import Frame, FrameError, Identity
+from inspector.core.message import Latency, Result
+from inspector.core.package import Thresholds
+from inspector.core.settings import Settings, parse
+from inspector.examiner import Examiner, Taken
+from inspector.ports import Claimed, Detector
+from inspector_fakes import FakeDetector, picture
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schema" / "result.json").read_text())
+
+
+def claimed(data: bytes | None, path: str = "top/tag-0412.jpg") -> Claimed:
+    identity = Identity(path, 1_000_000_000, len(data or b""), "ab" * 32 if data else "")
+    return Claimed(identity, Path("/images") / "x.jpg", 1.0, data)
+
+
+def examiner(detector: Detector | None = None, **configuration) -> Examiner:
+    settings, _ = parse({"AuditShare": 0} | configuration)
+    return Examiner("line-3", "b81e", settings, detector or FakeDetector())
+
+
+def examine(inspect: Examiner, file: Claimed) -> Result:
+    """The message about a file, as a consumer reads it."""
+    taken = inspect.decode(file)
+    result = inspect.result(taken, inspect.judge(taken), 7, 2.0)
+    document = inspect.encode(result)
+    jsonschema.validate(json.loads(document), SCHEMA)
+    assert msgspec.json.decode(document, type=Result) == result
+    return result
+
+
+def test_a_good_file_becomes_a_complete_result() -> None:
+    """Who, what, when, by which model, and how long each stage took."""
+    result = examine(examiner(PartPattern=r"tag-(?P<part>\d+)"), claimed(picture()))
+    assert (result.verdict, result.reasons, result.kept) == ("fail", ("defect",), ())
+    assert (result.thing, result.ledger, result.seq) == ("line-3", "b81e", 7)
+    assert (result.camera, result.part, result.image.name) == ("top", "0412", "tag-0412.jpg")
+    assert (result.image.width, result.image.height, result.image.sha256) == (64, 48, "ab" * 32)
+    assert (result.captured_at, result.inspected_at) == (
+        "1970-01-01T00:00:01.000Z",
+        "1970-01-01T00:00:02.000Z",
+    )
+    assert [(each.label, each.left, each.height) for each in result.detections] == [("scratch", 1.0, 20.0)]
+    assert result.latency_ms.decode is not None
+    assert result.latency_ms.decode > 0
+    assert (result.latency_ms.preprocess, result.latency_ms.inference) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "configuration", "code"),
+    [
+        (None, {}, "too_large"),
+        (b"", {}, "unreadable"),
+        (picture()[:-20], {}, "unreadable"),
+        (b"not a picture at all", {}, "unsupported"),
+        (picture(), {"MaxImageMegapixels": 0.001}, "too_large"),
+    ],
+    ids=["not read", "empty", "truncated", "text", "many pixels"],
+)
+def test_a_file_that_cannot_be_inspected_is_a_review(data, configuration, code, caplog) -> None:
+    """With its code, nothing detected, the image kept, one warning that tells file and cause; the model isn't run."""
+
+    def never() -> None:
+        raise AssertionError("the model was run")
+
+    result = examine(examiner(FakeDetector(before=never), **configuration), claimed(data))
+    assert (result.verdict, result.reasons, result.kept) == ("review", (code,), ("error",))
+    assert (result.detections, result.detections_total) == ((), 0)
+    assert (result.image.width, result.image.height) == (None, None)
+    (record,) = caplog.records
+    assert (record.levelno, record.path, record.reason) == (logging.WARNING, "top/tag-0412.jpg", code)
+    assert record.cause
+
+
+class Broken(FakeDetector):
+    """Returns what it is given, as a model might that is broken in its own way."""
+
+    def __init__(self, found: Detections) -> None:
+        super().__init__()
+        self.found = found
+
+    def detect(self, pixels, *, iou: float = 0.7, max_detections: int = 300):
+        return self.found, Latency()
+
+
+def fails() -> None:
+    raise RuntimeError("[ONNXRuntimeError] : 6 : out of memory")
+
+
+UNKNOWN_CLASS = Detections(np.zeros((1, 4), np.float32), np.array([0.9], np.float32), np.array([3], np.int64))
+
+
+@pytest.mark.parametrize(
+    ("detector", "cause"),
+    [(FakeDetector(before=fails), "out of memory"), (Broken(UNKNOWN_CLASS), "IndexError")],
+    ids=["inference", "a class without a label"],
+)
+def test_whatever_the_model_does_to_one_frame_is_a_review(detector, cause, caplog) -> None:
+    """Never a pass, and never the end of the line: the next frame is another matter."""
+    result = examine(examiner(detector), claimed(picture()))
+    assert (result.verdict, result.reasons, result.kept) == ("review", ("inference_error",), ("error",))
+    assert (result.image.width, result.image.height) == (64, 48)
+    assert cause in caplog.records[0].cause
+
+
+def test_a_frame_refused_before_decoding_keeps_its_reason() -> None:
+    """A file over which the process died twice isn't opened a third time."""
+    inspect = examiner()
+    file = claimed(picture())
+    taken = Taken(inspect.inspection_id(file), file, FrameError("crashed", "the process died over it, twice"))
+    assert inspect.judge(taken).verdict.reasons == ("crashed",)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "model", "verdict"),
+    [
+        ({}, None, "review"),
+        ({}, Thresholds(confidence=0.4, low_confidence=0.1), "fail"),
+        ({"ConfidenceThreshold": 0.3}, None, "fail"),
+        ({"LowConfidenceThreshold": 0.5}, None, "pass"),
+        ({"ClassThresholds": {"scratch": {"ConfidenceThreshold": 0.41}}}, None, "fail"),
+    ],
+)
+def test_thresholds_come_from_the_configuration_then_the_model(configuration, model, verdict) -> None:
+    """One scratch at 0.42, judged."""
+    detector = FakeDetector(confidence=0.42)
+    detector.thresholds = model
+    assert examine(examiner(detector, **configuration), claimed(picture())).verdict == verdict
+
+
+def test_thresholds_of_a_class_that_the_model_has_not_are_warned_of(caplog) -> None:
+    """A label that is misspelt would otherwise leave its class to the thresholds of all."""
+    examiner(ClassThresholds={"scrach": {"ConfidenceThreshold": 0.9}, "scratch": {}})
+    (record,) = caplog.records
+    assert (record.levelno, record.labels) == (logging.WARNING, ["scrach"])
+
+
+def test_the_audit_keeps_its_share() -> None:
+    """All are audited at 1, none at 0."""
+    everyone, nobody = examiner(AuditShare=1), examiner(AuditShare=0)
+    assert examine(everyone, claimed(picture())).kept == ("audit",)
+    assert examine(nobody, claimed(picture())).kept == ()
+
+
+def test_names_that_are_not_utf_8_are_spelled_out_wherever_they_appear() -> None:
+    """In camera, part, name and path; the message stays valid."""
+    result = examine(examiner(PartPattern=r"^(.*)\."), claimed(picture(), "b\udce4d/part\udcff 1.jpg"))
+    assert (result.camera, result.part) == (r"b\xe4d", r"part\xff 1")
+    assert result.image.path == r"b\xe4d/part\xff 1.jpg"
+
+
+def test_what_the_verdict_ignores_is_on_record_all_the_same() -> None:
+    """Raw detections below the floor are encoded for the ledger, so that a threshold can be tried on past parts."""
+    inspect = examiner(FakeDetector(confidence=0.06))
+    judged = inspect.judge(inspect.decode(claimed(picture())))
+    assert judged.verdict.name == "pass"
+    assert [each["confidence"] for each in json.loads(inspect.encode_raw(judged))] == [0.06]
+
+
+def test_a_result_is_cut_to_the_configured_size() -> None:
+    """MaxMessageBytes holds for what is encoded."""
+    count = 300
+    found = Detections(
+        np.zeros((count, 4), np.float32), np.full(count, 0.9, np.float32), np.zeros(count, np.int64)
+    )
+    inspect = examiner(Broken(found), MaxMessageBytes=5_000)
+    taken = inspect.decode(claimed(picture()))
+    document = inspect.encode(inspect.result(taken, inspect.judge(taken), 1, 0.0))
+    assert len(document) <= 5_000
+    assert json.loads(document)["detections_total"] == count
+
+
+def test_the_id_is_of_thing_and_file_version() -> None:
+    """The same for every examiner of one thing, whatever its settings or model."""
+    file = claimed(picture())
+    first = examiner()
+    other = Examiner("line-3", "another ledger", Settings(max_detections=1), Broken(Detections.none()))
+    assert first.inspection_id(file) == other.inspection_id(file) == first.decode(file).id
+    assert Examiner("line-4", "b81e", Settings(), FakeDetector()).inspection_id(file) != first.inspection_id(
+        file
+    )
+
+
+def test_a_decoded_frame_is_the_picture_in_its_file() -> None:
+    """With the identity and capture time that it was claimed with."""
+    file = claimed(picture())
+    frame = examiner().decode(file).frame
+    assert isinstance(frame, Frame)
+    assert (frame.identity, frame.captured_at, frame.pixels.shape) == (file.identity, 1.0, (48, 64, 3))

@@ -1,0 +1,141 @@
+"""``inspector once`` as a process, with the packaged model and the sample pictures."""
+
+import csv
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = sorted((ROOT / "sample_images").glob("*.jpg"))
+SCHEMA = json.loads((ROOT / "docs" / "schema" / "result.json").read_text())
+
+
+def once(
+    *arguments: object, model: Path = ROOT / "models", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "inspector", "once", *map(os.fsencode, map(str, arguments))]
+    return subprocess.run(
+        [*command, "--model", model], capture_output=True, env=os.environ | environment, timeout=60
+    )
+
+
+def results(run: subprocess.CompletedProcess[bytes]) -> list[dict]:
+    """The lines that were printed, each a valid result message."""
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    for line in lines:
+        jsonschema.validate(line, SCHEMA)
+    return lines
+
+
+def scratched() -> dict[str, bool]:
+    """Whether each sample picture shows a scratch, by its labels."""
+    with (ROOT / "sample_images" / "labels.csv").open() as file:
+        return {row["image"]: bool(json.loads(row["boxes"])) for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def samples() -> subprocess.CompletedProcess[bytes]:
+    """One run over all sample pictures."""
+    return once(*SAMPLES)
+
+
+def test_each_sample_gets_one_valid_line_in_order(samples) -> None:
+    """Exit status 0, nothing on standard error, the model named."""
+    assert (samples.returncode, samples.stderr) == (0, b"")
+    lines = results(samples)
+    assert [line["image"]["name"] for line in lines] == [image.name for image in SAMPLES]
+    assert [line["seq"] for line in lines] == list(range(1, len(SAMPLES) + 1))
+    manifest = json.loads((ROOT / "models" / "manifest.json").read_text())
+    assert {(line["model"]["name"], line["model"]["version"]) for line in lines} == {
+        (manifest["name"], manifest["version"])
+    }
+
+
+def test_the_verdicts_on_the_samples_are_sensible(samples) -> None:
+    """No good part fails, no scratched one passes, and all three verdicts occur."""
+    truth = scratched()
+    verdicts = {line["image"]["name"]: line["verdict"] for line in results(samples)}
+    assert set(verdicts.values()) == {"pass", "fail", "review"}
+    for name, verdict in verdicts.items():
+        assert verdict != ("pass" if truth[name] else "fail"), name
+
+
+def test_what_cannot_be_inspected_has_its_line_and_exit_status_1(tmp_path) -> None:
+    """Good pictures between bad files are inspected all the same, each in its place."""
+    (tmp_path / "cut.jpg").write_bytes(SAMPLES[0].read_bytes()[:9_000])
+    (tmp_path / "text.jpg").write_text("scratch at the upper left\n")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    names = ["cut.jpg", "missing.jpg", "text.jpg", "empty.png", "folder.jpg"]
+    run = once(SAMPLES[0], *(tmp_path / name for name in names), SAMPLES[1])
+    assert run.returncode == 1
+    good, *bad, last = results(run)
+    assert (good["image"]["name"], last["image"]["name"]) == (SAMPLES[0].name, SAMPLES[1].name)
+    assert "error" not in good["kept"] + last["kept"]
+    assert [(line["image"]["name"], line["verdict"], line["reasons"]) for line in bad] == [
+        ("cut.jpg", "review", ["unreadable"]),
+        ("missing.jpg", "review", ["unreadable"]),
+        ("text.jpg", "review", ["unsupported"]),
+        ("empty.png", "review", ["unreadable"]),
+        ("folder.jpg", "review", ["unreadable"]),
+    ]
+
+
+def test_any_name_and_any_locale_will_do(tmp_path) -> None:
+    """A name with spaces, a newline and bytes that are not UTF-8, where the terminal knows ASCII alone."""
+    name = "a b\n部\udcff.jpg"
+    shutil.copy(SAMPLES[0], tmp_path / name)
+    run = once(tmp_path / name, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert run.returncode == 0, run.stderr
+    assert [line["image"]["name"] for line in results(run)] == ["a b\n部\\xff.jpg"]
+
+
+def test_thresholds_may_be_given(tmp_path) -> None:
+    """With an accepting threshold that nothing reaches, no part fails."""
+    run = once(*SAMPLES, "--confidence", "0.999", "--low-confidence", "0.2")
+    assert run.returncode == 0
+    assert {line["verdict"] for line in results(run)} == {"pass", "review"}
+
+
+def test_a_single_onnx_file_is_a_model_too() -> None:
+    """Without a manifest, labels and sizes are those of the export; the same defects are found."""
+    (line,) = results(once(SAMPLES[0], model=ROOT / "models" / "fp32.onnx"))
+    (packaged,) = results(once(SAMPLES[0]))
+    assert line["model"]["name"] == "fp32"
+    assert line["detections"] == packaged["detections"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model", "complaint"),
+    [
+        ((), "nowhere", b"nowhere"),
+        ((), "pyproject.toml", b"pyproject.toml"),
+        (("--confidence", "high"), "models", b"ConfidenceThreshold='high'"),
+        (("--confidence", "0.2", "--low-confidence", "0.4"), "models", b"is above ConfidenceThreshold"),
+        (("--precision", "int8"), "models", b"no int8 file"),
+    ],
+)
+def test_without_a_model_or_valid_options_nothing_is_inspected(arguments, model, complaint) -> None:
+    """Exit status 2, nothing on standard output, one line that says what to mend."""
+    run = once(SAMPLES[0], *arguments, model=ROOT / model)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert complaint in run.stderr
+    assert run.stderr.startswith(b"inspector once: ")
+    assert b"Traceback" not in run.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_to_shout_about() -> None:
+    """`inspector once … | head -1` ends without a traceback."""
+    command = (
+        f"{shlex.quote(sys.executable)} -m inspector once --model models sample_images/*.jpg | head -n 1"
+    )
+    run = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=60)
+    assert len(run.stdout.splitlines()) == 1
+    assert run.stderr == b""
