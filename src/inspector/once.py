@@ -50,8 +50,8 @@ def _take(examiner: Examiner, image: Path, settings: Settings) -> Taken:
         with image.open("rb") as file:
             data, status = file.read(max_bytes + 1), os.fstat(file.fileno())
     except OSError as error:
-        claimed = Claimed(Identity(image.name, 0, 0, ""), image, time.time(), None)
-        return Taken(examiner.inspection_id(claimed), claimed, FrameError("unreadable", str(error)))
+        fault = FrameError("unreadable", str(error))
+        return examiner.decode(Claimed(Identity(image.name, 0, 0, ""), image, time.time(), None, fault))
     is_read = len(data) <= max_bytes
     sha256 = hashlib.sha256(data).hexdigest() if is_read else ""
     identity = Identity(image.name, status.st_mtime_ns, status.st_size, sha256)
