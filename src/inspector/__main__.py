@@ -9,6 +9,9 @@ from pathlib import Path
 
 from inspector import __version__
 
+# Read by OpenCV when it is imported: what it cannot decode is told in one line of ours, not in five of its own.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit status."""

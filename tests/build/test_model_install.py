@@ -19,8 +19,8 @@ def make_package(directory: Path, version: str = "1.0.0", model: bytes = b"model
     shutil.copyfile(MODELS / "install.py", directory / "install.py")
     (directory / "fp32.onnx").write_bytes(model)
     (directory / "golden" / "one.jpg").write_bytes(b"picture")
-    golden = [{"image": "golden/one.jpg", "detections": []}]
-    file = {"name": "fp32.onnx", "sha256": hashlib.sha256(model).hexdigest(), "golden": golden}
+    picture = {"image": "golden/one.jpg", "sha256": hashlib.sha256(b"picture").hexdigest(), "detections": []}
+    file = {"name": "fp32.onnx", "sha256": hashlib.sha256(model).hexdigest(), "golden": [picture]}
     (directory / "manifest.json").write_text(json.dumps({"version": version, "files": [file]}))
     return directory
 
