@@ -21,9 +21,10 @@ from edgehost.component_log import ComponentLog
 from edgehost.configuration import ConfigurationStore
 from edgehost.configuration_ipc import ConfigurationService, now_ms
 from edgehost.environment import Surroundings
-from edgehost.lifecycle import Component, State
+from edgehost.lifecycle import Component
 from edgehost.packages import Layout, PackageError, Staged, find_recipe, stage
 from edgehost.recipe import Recipe, RecipeError
+from edgehost.state import State
 from edgehost.updates import UpdateService
 from edgehost.variables import VariableError, interpolate
 

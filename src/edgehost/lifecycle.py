@@ -13,33 +13,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from enum import Enum
 from pathlib import Path
 
 from edgehost.component_log import ComponentLog
 from edgehost.process import ScriptProcess
 from edgehost.recipe import Recipe, Step
+from edgehost.state import SETTLED, Progress, State
 from edgehost.variables import VariableError
+
+__all__ = ["MAX_ERRORS", "STOP_GRACE_S", "Component", "State", "StepFailedError"]
 
 MAX_ERRORS = 3
 STOP_GRACE_S = 5.0
 _ERROR_MEMORY_S = 3600
 
-
-class State(str, Enum):
-    """Lifecycle states as Greengrass names them."""
-
-    NEW = "NEW"
-    INSTALLED = "INSTALLED"
-    STARTING = "STARTING"
-    RUNNING = "RUNNING"
-    STOPPING = "STOPPING"
-    FINISHED = "FINISHED"
-    ERRORED = "ERRORED"
-    BROKEN = "BROKEN"
-
-
-SETTLED = frozenset({State.RUNNING, State.FINISHED, State.BROKEN})
 
 # Replaces the recipe variables of a script or an environment value, with the configuration as it is now.
 Interpolate = Callable[[str], str]
@@ -66,7 +53,7 @@ class Component:
     ) -> None:
         self.recipe = recipe
         self.log = log
-        self.state = State.NEW
+        self._progress = Progress()
         self.max_errors = MAX_ERRORS
         self.stop_grace_s = STOP_GRACE_S
         self._work = work
@@ -76,13 +63,17 @@ class Component:
         self._installed = False
         self._process: ScriptProcess | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiting: list[tuple[frozenset[State], asyncio.Future[State]]] = []
         self._reported: asyncio.Queue[State] = asyncio.Queue()
 
     @property
     def name(self) -> str:
         """The component's name."""
         return self.recipe.name
+
+    @property
+    def state(self) -> State:
+        """Its lifecycle state now."""
+        return self._progress.state
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +85,7 @@ class Component:
         if self._task and not self._task.done():
             return
         self._errors.clear()
-        self.state = State.INSTALLED if self._installed else State.NEW
+        self._progress.enter(State.INSTALLED if self._installed else State.NEW)
         self._task = asyncio.get_running_loop().create_task(self._live())
 
     async def stop(self) -> None:
@@ -110,11 +101,11 @@ class Component:
 
     async def settled(self) -> State:
         """Wait for RUNNING, FINISHED or BROKEN."""
-        return await self._one_of(SETTLED)
+        return await self._progress.one_of(SETTLED)
 
     async def reached(self, state: State) -> None:
         """Wait for a state, also one that passes at once."""
-        await self._one_of(frozenset({state}))
+        await self._progress.one_of(frozenset({state}))
 
     def report(self, state: State) -> None:
         """The component says it is RUNNING or ERRORED."""
@@ -261,23 +252,10 @@ class Component:
         if main:
             await main.stop(self.stop_grace_s)
 
-    async def _one_of(self, states: frozenset[State]) -> State:
-        if self.state in states:
-            return self.state
-        reached: asyncio.Future[State] = asyncio.get_running_loop().create_future()
-        self._waiting.append((states, reached))
-        return await reached
-
     def _enter(self, state: State) -> None:
         if state != self.state:
             self.log.event("INFO", f"{self.state.value} -> {state.value}")
-        self.state = state
-        waiting, self._waiting = self._waiting, []
-        for states, reached in waiting:
-            if state not in states:
-                self._waiting.append((states, reached))
-            elif not reached.done():
-                reached.set_result(state)
+        self._progress.enter(state)
 
 
 def _late(name: str, timeout_s: float | None) -> str:

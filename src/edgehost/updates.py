@@ -11,7 +11,8 @@ from typing import Any
 
 from edgehost.call import Call, Handler
 from edgehost.errors import InvalidArgumentsError, ResourceNotFoundError, ServiceError
-from edgehost.lifecycle import Component, State
+from edgehost.lifecycle import Component
+from edgehost.state import State
 
 
 class UpdateService:

@@ -13,8 +13,8 @@ import awsiot.greengrasscoreipc.model as m
 import pytest
 
 from edgehost.deployment import DeploymentError
-from edgehost.lifecycle import State
 from edgehost.nucleus import EdgeHost, RootInUseError
+from edgehost.state import State
 from edgehost.thread import run_in_thread
 from mosquitto_broker import until
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from edgehost.component_log import ComponentLog
-from edgehost.lifecycle import Component, State
+from edgehost.lifecycle import Component
 from edgehost.process import group_is_alive
 from edgehost.recipe import Recipe, Step
+from edgehost.state import State
 from edgehost.variables import interpolate
 
 FOREVER = "while true; do sleep 0.05; done"
