@@ -12,6 +12,8 @@ from inspector.ports import Candidate, Entry
 
 READ_AHEAD = 4
 """Frames that wait, decoded, for inference; what else arrives stays on disk."""
+_LOOK_S = 0.1
+"""How often one thread sees to it that the other is alive."""
 
 Candidates = Callable[[threading.Event], Iterator[Candidate]]
 
@@ -20,6 +22,7 @@ class Line:
     """Works from ``start`` until ``stop``, or until an exception, which is handed to ``failed``.
 
     ``unsettled`` are entries that an earlier run decided and did not finish; ``report`` hears of each inspection.
+    A frame over which an earlier run may have died is inspected alone, so that no other is blamed for it.
     """
 
     def __init__(
@@ -37,21 +40,22 @@ class Line:
         self._failed = failed
         self._stop = threading.Event()
         self._taken: queue.Queue[Taken | None] = queue.Queue(READ_AHEAD)
-        self._threads = [
-            threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
-            for work in (self._take, self._conclude)
-        ]
+        self._taker = self._thread(self._take)
+        self._concluder = self._thread(self._conclude)
+
+    def _thread(self, work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
 
     def start(self) -> None:
         """Start both threads."""
-        for thread in self._threads:
-            thread.start()
+        self._concluder.start()
+        self._taker.start()
 
     def stop(self) -> None:
         """Take no more frames, conclude those taken, and return when that is done."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._taker.join()
+        self._concluder.join()
 
     def _guard(self, work: Callable[[], None]) -> None:
         try:
@@ -65,23 +69,30 @@ class Line:
             for entry in self._unsettled:
                 self._pipeline.finish(entry)
             for candidate in self._candidates(self._stop):
-                taken = self._pipeline.take(candidate, self._stop)
-                if taken and not self._hand_over(taken):
+                if self._stop.is_set():
                     break
+                if taken := self._pipeline.take(candidate, self._stop):
+                    self._hand_over(taken)
         finally:
             self._hand_over(None)
 
-    def _hand_over(self, taken: Taken | None) -> bool:
+    def _hand_over(self, taken: Taken | None) -> None:
         """Put a frame into the queue; give up where the other thread has died and nobody takes it out."""
-        while True:
+        while self._concluder.is_alive():
             try:
-                self._taken.put(taken, timeout=0.1)
+                self._taken.put(taken, timeout=_LOOK_S)
+                break
             except queue.Full:
-                if not self._threads[1].is_alive():
-                    return False
-            else:
-                return True
+                continue
+        if taken and taken.is_suspect:
+            self._await_conclusion()
+
+    def _await_conclusion(self) -> None:
+        with self._taken.all_tasks_done:
+            while self._taken.unfinished_tasks and self._concluder.is_alive():
+                self._taken.all_tasks_done.wait(_LOOK_S)
 
     def _conclude(self) -> None:
         while (taken := self._taken.get()) is not None:
             self._report(self._pipeline.conclude(taken))
+            self._taken.task_done()

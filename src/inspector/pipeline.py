@@ -58,11 +58,12 @@ class Pipeline:
             return None
         inspection_id = self._examiner.inspection_id(claimed)
         if entry := self._ledger.find(inspection_id):
-            self.finish(replace(entry, source=claimed.source))
+            self.finish(replace(entry, source=claimed.source), claimed.data)
             return None
-        if self.attempt(inspection_id) > MAX_ATTEMPTS:
+        attempts = self.attempt(inspection_id)
+        if attempts > MAX_ATTEMPTS:
             return Taken(inspection_id, claimed, FrameError("crashed", "the process died over it, twice"))
-        return self.decode(claimed)
+        return replace(self.decode(claimed), is_suspect=attempts > 1)
 
     def conclude(self, taken: Taken) -> Judged:
         """Judge a frame and carry out what follows from the verdict."""
@@ -106,6 +107,7 @@ class Pipeline:
             targets=self._targets,
         )
         entry = self._ledger.decide(decision, decided_at)
+        entry = replace(entry, source=taken.claimed.source)  # the same version may have been dropped in twice
         extra = {"seq": entry.seq, "path": legible(entry.path), "verdict": judged.verdict.name}
         log.debug("inspected", extra=extra)
         return entry

@@ -1,0 +1,265 @@
+"""Two threads, a few frames apart: bounded, stoppable, and never silent when one of them fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inspector.core.frame import Frame
+from inspector.examiner import Judged, Taken
+from inspector.line import READ_AHEAD, Line
+from inspector.ports import Blocked
+from inspector_bench import Bench
+from inspector_fakes import DEADLINE_S, drop, eventually, picture, rows
+
+IN_FLIGHT = READ_AHEAD + 2
+"""One is being inferred, some wait for it, and one waits to wait."""
+
+
+class Gate:
+    """Holds the detector up until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self) -> None:
+        self.reached.set()
+        assert self.opened.wait(DEADLINE_S)
+
+
+@pytest.fixture(autouse=True)
+def stops_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a watcher may take to see that it is to stop."""
+    monkeypatch.setattr("inspector.shell.watcher._WAKE_S", 0.02)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, audit_share=0)
+
+
+@pytest.fixture
+def gate(bench: Bench) -> Iterator[Gate]:
+    gate = Gate()
+    bench.detector.before = gate
+    yield gate
+    gate.opened.set()
+
+
+def fill(bench: Bench, count: int) -> None:
+    for number in range(count):
+        drop(bench.images / f"{number:03}.jpg", picture(number))
+
+
+def stop(line: Line) -> threading.Thread:
+    """Begin to stop a line."""
+    stopper = threading.Thread(target=line.stop)
+    stopper.start()
+    eventually(line._stop.is_set)
+    return stopper
+
+
+def ended(bench: Bench, stopper: threading.Thread) -> None:
+    stopper.join(DEADLINE_S)
+    assert not stopper.is_alive()
+    bench.ledger.close()
+
+
+def test_bounded_read_ahead(bench: Bench, gate: Gate) -> None:
+    """While inference is slow what arrives stays on disk, but for a few frames; all are inspected in the end."""
+    most = 0
+
+    def count() -> None:
+        nonlocal most
+        gate()
+        most = max(most, len(bench.claimed()))
+
+    bench.detector.before = count
+    fill(bench, 30)
+    line = bench.line()
+    line.start()
+    eventually(lambda: len(bench.claimed()) == IN_FLIGHT)
+    assert len(bench.waiting()) == 30 - IN_FLIGHT
+    gate.opened.set()
+    eventually(bench.is_idle)
+    line.stop()
+    bench.ledger.close()
+    assert most <= IN_FLIGHT
+    assert [result["image"]["name"] for result in bench.results()] == [f"{n:03}.jpg" for n in range(30)]
+
+
+def test_stop_finishes_what_was_taken(bench: Bench, gate: Gate) -> None:
+    """To stop is to conclude the frames that were taken, and to take no other, however many are ready."""
+    fill(bench, 60)
+    line = bench.line()
+    line.start()
+    eventually(lambda: len(bench.claimed()) == IN_FLIGHT)
+    stopper = stop(line)
+    assert stopper.is_alive()
+    gate.opened.set()
+    ended(bench, stopper)
+    assert bench.claimed() == []
+    assert len(bench.results()) == IN_FLIGHT
+    assert len(bench.waiting()) == 60 - IN_FLIGHT
+    assert bench.failures == []
+
+
+def test_second_start(bench: Bench) -> None:
+    """A second start inspects what is new, and nothing again."""
+    fill(bench, 5)
+    bench.run(inspections=5)
+    ids = [result["id"] for result in bench.results()]
+    fill(bench, 1)
+    bench.run(inspections=6)
+    assert [result["id"] for result in bench.results()][:5] == ids
+
+
+def test_stop_of_an_idle_line(bench: Bench) -> None:
+    """A line that waits for files stops too, more than once if need be."""
+    line = bench.line()
+    line.start()
+    line.stop()
+    line.stop()
+    bench.ledger.close()
+    assert bench.failures == []
+
+
+def test_report(bench: Bench) -> None:
+    """Each inspection is reported once its entry is on record."""
+    reported: list[tuple[str, int]] = []
+
+    def report(judged: Judged) -> None:
+        reported.append((judged.verdict.name, bench.ledger.last_seq()))
+
+    bench.report = report
+    fill(bench, 3)
+    bench.run(inspections=3)
+    assert reported == [("fail", 1), ("fail", 2), ("fail", 3)]
+
+
+def test_taking_fails(bench: Bench) -> None:
+    """An exception in the thread that takes reaches the component; what was taken is concluded."""
+    fill(bench, 3)
+    line = bench.line()
+    line.start()
+    eventually(lambda: bench.ledger.last_seq() == 3)
+    bench.images.rename(bench.work / "elsewhere")
+    eventually(lambda: bench.failures)
+    line.stop()
+    bench.ledger.close()
+    (error,) = bench.failures
+    assert isinstance(error, Blocked)
+    assert str(bench.images) in str(error)
+
+
+def test_concluding_fails(bench: Bench) -> None:
+    """An exception in the thread that concludes reaches the component, and the line still stops; no file is lost."""
+
+    def fail(judged: Judged) -> None:
+        raise RuntimeError("nobody expected this")
+
+    bench.report = fail
+    fill(bench, 30)
+    line = bench.line()
+    line.start()
+    eventually(lambda: bench.failures)
+    line.stop()
+    bench.ledger.close()
+    assert [str(error) for error in bench.failures] == ["nobody expected this"]
+    bench.failures.clear()
+    bench.report = lambda judged: None
+    bench.run(inspections=30)
+    assert len({result["id"] for result in bench.results()}) == 30
+
+
+def test_unsettled_fails(bench: Bench) -> None:
+    """What an earlier run left undone and cannot be done now is a failure like any other."""
+
+    class Unlucky:
+        def __iter__(self) -> Iterator[object]:
+            raise Blocked("ledger", "it is gone", "look for it")
+
+    line = bench.line()
+    line._unsettled = Unlucky()  # type: ignore[assignment]
+    line.start()
+    eventually(lambda: bench.failures)
+    line.stop()
+    bench.ledger.close()
+    bench.watcher._inotify.close()
+    assert isinstance(bench.failures[0], Blocked)
+
+
+def test_suspects_go_alone(bench: Bench, gate: Gate) -> None:
+    """While a frame is inspected over which an earlier run may have died, no other is taken."""
+    bench.open()
+    suspects = []
+    for number in range(2):
+        drop(bench.images / ".claimed" / f"1-{number}" / f"{number}.jpg", picture(number))
+    for found in bench.watcher._claimed_before():
+        taken = bench.pipeline.take(found, threading.Event())
+        assert taken
+        suspects.append(taken.id)
+    bench.kill()
+    fill(bench, 10)
+    line = bench.line()
+    waits, await_conclusion = threading.Event(), line._await_conclusion
+
+    def await_and_tell() -> None:
+        waits.set()
+        await_conclusion()
+
+    line._await_conclusion = await_and_tell  # type: ignore[method-assign]
+    line.start()
+    assert gate.reached.wait(DEADLINE_S)
+    assert waits.wait(DEADLINE_S)
+    attempts = "SELECT id, count(*) FROM attempts GROUP BY id ORDER BY count(*) DESC"
+    assert rows(bench.work / "ledger.sqlite", attempts) == [(suspects[0], 2), (suspects[1], 1)]
+    assert len(bench.waiting()) == 10
+    gate.opened.set()
+    eventually(lambda: bench.ledger.last_seq() == 12 and bench.is_idle())
+    line.stop()
+    bench.ledger.close()
+    assert {result["verdict"] for result in bench.results()} == {"fail"}
+
+
+def test_one_poison_image_spoils_no_other(tmp_path: Path) -> None:
+    """Of many images one kills the process whenever it is inferred: it alone ends as crashed."""
+    bench = Bench(tmp_path, audit_share=0)
+    fill(bench, 8)
+    runs = 1
+    while not survives(bench, "003.jpg"):
+        bench.failures.clear()
+        runs += 1
+    reasons = {result["image"]["name"]: result["reasons"] for result in bench.results()}
+    assert reasons == {f"{n:03}.jpg": ["crashed"] if n == 3 else ["defect"] for n in range(8)}
+    assert runs == 3
+
+
+class Death(Exception):
+    """Ends a line's threads; the test then sees to it that nothing more is put on record."""
+
+
+def survives(bench: Bench, poison: str) -> bool:
+    """Run until everything is inspected, or until the process dies over an image, its read-ahead full."""
+    line = bench.line()
+    judge = bench.pipeline.judge
+
+    def judge_or_die(taken: Taken) -> Judged:
+        if taken.claimed.identity.name == poison and isinstance(taken.frame, Frame):
+            eventually(lambda: line._taken.full() or taken.is_suspect)
+            raise Death
+        return judge(taken)
+
+    bench.pipeline.judge = judge_or_die  # type: ignore[method-assign]
+    line.start()
+    eventually(lambda: bench.failures or (bench.ledger.last_seq() == 8 and bench.is_idle()))
+    line.stop()
+    if bench.failures:
+        bench.kill()
+        return False
+    bench.ledger.close()
+    return True
