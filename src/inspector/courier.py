@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LAST_PAUSE_S = 60.0
+_DOUBLINGS = 10
 DENIED_PAUSE_S = 10.0
 DENIED_TRIES = 6
 IDLE_S = 5.0
@@ -41,73 +42,84 @@ class Courier:
         self._wake = threading.Event()
         self._live_after = ledger.last_seq()
         self._next_backlog_s = 0.0
+        self._retry_s = 0.0
         self._failures = 0
         self._denials = 0
 
     def wake(self) -> None:
-        """There is something new in the outbox, or the connection is back."""
+        """There is something new in the outbox. A pause after a failure goes on all the same."""
+        self._wake.set()
+
+    def retry(self) -> None:
+        """The connection is back: try at once."""
+        self._retry_s = 0.0
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
         """Publish until ``stop`` is set; call ``wake`` after setting it."""
         while not stop.is_set():
             self._wake.clear()
-            pause_s = self._send_one()
-            if pause_s and not stop.is_set():
+            pause_s = self._work()
+            if pause_s > 0 and not stop.is_set():
                 self._wake.wait(pause_s)
 
-    def _send_one(self) -> float:
-        """Publish the next message, if any; return how long to pause, in seconds."""
-        message = self._ledger.waiting(self._target, after=self._live_after) or self._backlog()
+    def _work(self) -> float:
+        """Publish the next message, if any and if it is time; return how long to wait, in seconds."""
+        now_s = time.monotonic()
+        if now_s < self._retry_s:
+            return self._retry_s - now_s
+        message = self._ledger.waiting(self._target, after=self._live_after)
         if message is None:
-            return max(min(self._next_backlog_s - time.monotonic(), IDLE_S), 0.0) or IDLE_S
-        seq, payload = message
+            if now_s < self._next_backlog_s:
+                return self._next_backlog_s - now_s
+            message = self._ledger.waiting(self._target, after=0, upto=self._live_after)
+            self._next_backlog_s = now_s + self._backlog_pause_s if message else 0.0
+        if message is None:
+            return IDLE_S
+        self._send(*message)
+        return 0.0
+
+    def _send(self, seq: int, payload: bytes) -> None:
         try:
             self._publish(self._topic, payload)
         except Unreachable as error:
-            return self._failed(seq, error)
+            self._failed(seq, error)
         except Denied as error:
-            return self._denied(seq, error)
+            self._denied(seq, error)
         except Refused as error:
             self._park(seq, error)
         else:
             self._succeeded(seq)
-        return 0.0
-
-    def _backlog(self) -> tuple[int, bytes] | None:
-        """The oldest message that was held up, unless the last went out just now."""
-        if time.monotonic() < self._next_backlog_s:
-            return None
-        message = self._ledger.waiting(self._target, after=0, upto=self._live_after)
-        self._next_backlog_s = time.monotonic() + self._backlog_pause_s if message else 0.0
-        return message
 
     def _succeeded(self, seq: int) -> None:
         self._ledger.mark_published(seq, self._target, time.time())
+        self._live_after = max(self._live_after, seq)  # what is published and waits again is not live
         if self._failures:
             log.info(
                 "publishing again", extra={"target": self._target, "seq": seq, "failures": self._failures}
             )
         self._failures = self._denials = 0
 
-    def _failed(self, seq: int, error: Unreachable) -> float:
+    def _failed(self, seq: int, error: Unreachable) -> None:
         """What waits now becomes the backlog; pause for twice as long as last time, with jitter."""
         self._live_after = self._ledger.last_seq()
-        pause_s = min(FIRST_PAUSE_S * 2.0**self._failures, LAST_PAUSE_S) * random.uniform(0.75, 1.25)  # noqa: S311
+        pause_s = FIRST_PAUSE_S * 2.0 ** min(self._failures, _DOUBLINGS)
+        pause_s = min(pause_s, LAST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311
         self._failures += 1
-        extra = {"target": self._target, "seq": seq, "cause": str(error), "retry_s": round(pause_s, 1)}
-        log.warning("publish failed", extra=extra)
-        return pause_s
+        self._pause("publish failed", seq, error, pause_s)
 
-    def _denied(self, seq: int, error: Denied) -> float:
+    def _denied(self, seq: int, error: Denied) -> None:
         """Authorization may be restarting: be slow to park the first, quick with the rest."""
         self._denials += 1
         if self._denials >= DENIED_TRIES:
             self._park(seq, error)
-            return 0.0
-        extra = {"target": self._target, "seq": seq, "cause": str(error), "retry_s": DENIED_PAUSE_S}
-        log.warning("publish denied", extra=extra)
-        return DENIED_PAUSE_S
+        else:
+            self._pause("publish denied", seq, error, DENIED_PAUSE_S)
+
+    def _pause(self, event: str, seq: int, error: Exception, pause_s: float) -> None:
+        self._retry_s = time.monotonic() + pause_s
+        extra = {"target": self._target, "seq": seq, "cause": str(error), "retry_s": round(pause_s, 1)}
+        log.warning(event, extra=extra)
 
     def _park(self, seq: int, error: Exception) -> None:
         self._ledger.park(seq, self._target, str(error))

@@ -69,7 +69,8 @@ class Office:
         """Publish again what may have been lost with the connection, and all that waits."""
         republished = self.ledger.republish(time.time() - REPUBLISH_S)
         log.info("published again after the reconnect", extra={"results": republished})
-        self.wake()
+        for courier in self._couriers:
+            courier.retry()
 
     def resend(self, request: Resend) -> int:
         """Publish a range of results to IoT Core again; return how many of them the ledger has.
