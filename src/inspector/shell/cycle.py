@@ -35,11 +35,13 @@ class Cycle:
                 stop.wait(self._settings.inference_interval)
 
     def _paths(self) -> list[Path]:
-        if not self._root.is_dir():
-            raise Blocked(
-                f"image directory {self._root}", "it is missing", "create it or mend ImageDirectory"
-            )
-        return sorted(path for path in self._root.rglob("*") if self._is_ours(path))
+        try:
+            if not self._root.is_dir():
+                raise FileNotFoundError("it is missing")
+            return sorted(path for path in self._root.rglob("*") if self._is_ours(path))
+        except OSError as error:
+            fix = "create it, let the component's user read it, or mend ImageDirectory"
+            raise Blocked(f"image directory {self._root}", error, fix) from error
 
     def _is_ours(self, path: Path) -> bool:
         parts = path.relative_to(self._root).parts

@@ -271,7 +271,7 @@ def test_directory_not_writable(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", read_only)
-    with pytest.raises(Blocked, match="a.jpg: Read-only file system; .*set AfterInspection to leave"):
+    with pytest.raises(Blocked, match=r"a\.jpg: Read-only file system; .*set AfterInspection to leave"):
         claims(root).claim(candidate(root, "a.jpg"), STOP)
 
 
@@ -418,7 +418,7 @@ def test_archive_gone(root: Path) -> None:
     drop(root / "a.jpg", b"content")
     claimed = claim(keeper, root, "a.jpg")
     (root.parent / "archive").rmdir()
-    with pytest.raises(Blocked, match="a.jpg: .*No such file.*; make room, or mend ArchiveDirectory"):
+    with pytest.raises(Blocked, match=r"a\.jpg: .*No such file.*; make room, or mend ArchiveDirectory"):
         keeper.settle(settled(claimed))
     assert claimed.source.read_bytes() == b"content"
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from inspector.core.package import parse_manifest
-from inspector.shell.detector import Detector, PackageError, load, warm_up
+from inspector.shell.detector import Detector, PackageError, load
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -100,9 +100,15 @@ def test_golden_images(detector: Detector) -> None:
         assert min(latency.preprocess or 0, latency.inference or 0, latency.postprocess or 0) > 0
 
 
-def test_warm_up(detector: Detector) -> None:
-    """A loaded model can be run once on nothing in particular."""
-    warm_up(detector)
+def test_a_model_that_fails_when_it_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is run once when it is loaded: one that loads and cannot run never meets a part."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(Detector, "detect", fail)
+    with pytest.raises(PackageError, match=r"refused: it fails on a blank picture: no such kernel; export"):
+        load(MODELS)
 
 
 def remove_all(package: Path) -> None:
@@ -280,4 +286,4 @@ def test_output_that_is_not_finite(detector: Detector, number: float) -> None:
         None,
     )
     with pytest.raises(ValueError, match="not finite"):
-        warm_up(broken)
+        broken.detect(np.zeros((64, 64, 3), np.uint8))

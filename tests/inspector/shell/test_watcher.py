@@ -69,7 +69,7 @@ class Watch:
         try:
             for found in self.watcher.candidates(self._stop):
                 self.found.append((found, time.monotonic()))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # tests look at it
             self.error = error
 
     def _count_scan(self, directory: str) -> None:
@@ -384,7 +384,7 @@ def test_no_inotify_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr("inspector.shell.watcher.INotify", no_more)
-    with pytest.raises(Blocked, match="Too many open files; raise fs.inotify.max_user_instances"):
+    with pytest.raises(Blocked, match=r"Too many open files; raise fs\.inotify\.max_user_instances"):
         Watcher(root, Settings(), lambda *_: False)
 
 
