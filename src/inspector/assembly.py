@@ -15,23 +15,10 @@ from inspector.pipeline import Pipeline
 from inspector.ports import Blocked
 from inspector.shell.claims import Archive, Claims
 from inspector.shell.cycle import Cycle
-from inspector.shell.detector import Detector, PackageError, load, warm_up
+from inspector.shell.detector import Detector
 from inspector.shell.keeper import DirectoryKeeper
 from inspector.shell.ledger import SqliteLedger
 from inspector.shell.watcher import Watcher
-
-
-def load_detector(path: Path, settings: Settings) -> Detector:
-    """Load the model that the settings name and run it once. Raises Blocked."""
-    try:
-        detector = load(path, precision=settings.precision, threads=settings.inference_threads)
-        warm_up(detector)
-        settings.thresholds_by_label(detector.thresholds)
-    except PackageError as error:
-        raise Blocked("model", error, "it is tried again as it stands, every few seconds") from error
-    except ValueError as error:
-        raise Blocked("thresholds", error, "mend the thresholds or deploy another model") from error
-    return detector
 
 
 def assemble(

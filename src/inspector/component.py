@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from inspector import __version__
-from inspector.assembly import assemble, load_detector
+from inspector.assembly import assemble
 from inspector.core import command as commands
 from inspector.core.message import Status, StatusEvent, topic
 from inspector.core.naming import rfc3339
@@ -32,7 +32,7 @@ from inspector.line import Line
 from inspector.office import Office
 from inspector.ports import Blocked, Denied, Refused, Unreachable
 from inspector.shell import greengrass as ipc
-from inspector.shell.detector import Detector
+from inspector.shell.detector import Detector, PackageError, load
 from inspector.shell.greengrass import Greengrass
 from inspector.tally import Tally
 
@@ -168,7 +168,7 @@ class Component:
             self._office = Office(self._work, self._thing, self._settings, self._greengrass, self._failed)
         if self._detector is None:
             self._model_path = self._find_model()
-            self._detector = load_detector(self._model_path, self._settings)
+            self._detector = self._load(self._model_path, self._settings)
         if self._line is None:
             self._start_line(self._settings, self._office, self._detector)
 
@@ -268,6 +268,9 @@ class Component:
         assert self._settings is not None
         return (self._work / self._settings.model_directory).resolve()
 
+    def _load(self, path: Path, settings: Settings) -> Detector:
+        return load(path, precision=settings.precision, threads=settings.inference_threads)
+
     def _has_model_moved(self) -> bool:
         return self._find_model() != self._model_path
 
@@ -276,8 +279,8 @@ class Component:
         assert self._settings is not None
         self._model_path = self._find_model()
         try:
-            detector = load_detector(self._model_path, self._settings)
-        except Blocked as error:
+            detector = self._load(self._model_path, self._settings)
+        except PackageError as error:
             log.error("new model refused, the old one goes on", extra={"cause": str(error)})
             return
         self._stop_line()

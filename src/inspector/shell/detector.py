@@ -13,20 +13,21 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from inspector.core.detections import RAW_FLOOR, Detections, decode
 from inspector.core.frame import Pixels
 from inspector.core.message import Latency, ModelInfo
+from inspector.core.naming import legible
 from inspector.core.package import Manifest, ModelFile, Precision, Thresholds, parse_manifest
-from inspector.core.tensor import to_tensor
+from inspector.core.tensor import PAD_VALUE, to_tensor
+from inspector.ports import Blocked
 
 
-class PackageError(Exception):
+class PackageError(Blocked):
     """The model package cannot be used; says which, why and what to do."""
 
     def __init__(self, path: Path, cause: str, fix: str) -> None:
-        super().__init__(f"model package {path} refused: {cause}; {fix}")
+        super().__init__(f"model package {path} refused", cause, fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +81,22 @@ class Detector:
 def load(path: Path, *, precision: Precision = "fp32", threads: int = 0) -> Detector:
     """Load a model package (a directory with ``manifest.json``) or a single ONNX file exported by Ultralytics.
 
-    Every file's SHA-256 is checked before ONNX Runtime sees it. Raises PackageError.
+    Every file's SHA-256 is checked before ONNX Runtime sees it, and the model runs once, so that the first frame
+    does not pay for what ONNX Runtime puts off until then. Raises PackageError.
     """
     try:
-        if path.is_dir():
-            return _load_package(path.resolve(), precision, threads)
-        return _load_file(path, threads)
+        detector = (
+            _load_package(path.resolve(), precision, threads) if path.is_dir() else _load_file(path, threads)
+        )
     except OSError as error:
         raise PackageError(
             path, _cause(error), "deploy com.edgeinspector.Model or mend ModelDirectory"
         ) from error
+    try:
+        detector.detect(np.full((64, 64, 3), PAD_VALUE, np.uint8))
+    except Exception as error:  # as in _open
+        raise PackageError(path, f"it fails on a blank picture: {error}", "export the model again") from error
+    return detector
 
 
 def _load_package(directory: Path, precision: Precision, threads: int) -> Detector:
@@ -129,7 +136,7 @@ def _choose(directory: Path, manifest: Manifest, precision: Precision) -> ModelF
 def _load_file(path: Path, threads: int) -> Detector:
     content = path.read_bytes()
     session, network = _open(path, content, threads)
-    info = ModelInfo(path.stem, "0.0.0", "fp32", hashlib.sha256(content).hexdigest())
+    info = ModelInfo(legible(path.stem), "0.0.0", "fp32", hashlib.sha256(content).hexdigest())
     return Detector(session, network, info, None)
 
 
@@ -189,9 +196,3 @@ def _ms(started: float, finished: float) -> float:
 
 def _cause(error: OSError) -> str:
     return f"{error.filename or 'a file'}: {error.strerror or error}"
-
-
-def warm_up(detector: Detector) -> None:
-    """Run once, so that the first frame does not pay for lazy allocation; raises what ``detect`` raises."""
-    blank: NDArray[np.uint8] = np.full((64, 64, 3), 114, np.uint8)
-    detector.detect(blank)
