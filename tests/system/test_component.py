@@ -159,6 +159,7 @@ def test_whatever_lies_in_the_directory_has_a_defined_outcome(edge: Edge):
     assert left <= {path.name for path in directory.iterdir()} and outside.read_bytes() == good
     assert edge.log.count("file left alone path=top/link.jpg") == 1
     assert edge.log.count("file left alone path=top/fifo.jpg") == 1
+    assert edge.log.count("watched as a camera's path=top/directory.jpg") == 1
 
 
 def test_a_missing_model_blocks_until_it_is_there(edge: Edge, tmp_path: Path):

@@ -36,7 +36,6 @@ _OPTIONS = flags.ONLYDIR | flags.DONT_FOLLOW | flags.EXCL_UNLINK
 _WAKE_S = 0.2
 """How long a wait for events may keep the stop event from being seen."""
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-_KINDS = {stat.S_IFLNK: "symlink", stat.S_IFDIR: "directory"}
 _FIX_WATCHES = "raise fs.inotify.max_user_watches; until then RescanSeconds decides how soon files are seen"
 _FIX = "create it, mount it, let the component's user read it, or mend ImageDirectory"
 
@@ -78,7 +77,7 @@ class Watcher:
         self._pending: dict[str, Pending] = {}
         self._being_written: set[str] = set()
         self._taken: dict[str, Version] = {}
-        self._left_alone: set[str] = set()
+        self._remarked: set[str] = set()
 
     def candidates(self, stop: Event) -> Iterator[Candidate]:
         """Files claimed by an earlier run, then each file as it settles, until ``stop`` is set."""
@@ -136,12 +135,11 @@ class Watcher:
                 yield path
 
     def _is_camera(self, path: str) -> bool:
-        """Whether to look into a subdirectory; one that is named like a picture is somebody's mistake."""
-        name = path.rpartition("/")[2]
-        if name.lower().endswith(_PICTURES):
-            self._leave_alone(path, "directory")
-            return False
-        return not name.startswith(".")
+        """Whether to look into a subdirectory; one that is named like a picture may be a mistake, but may hold some."""
+        if path.lower().endswith(_PICTURES) and path not in self._remarked:
+            self._remarked.add(path)
+            log.warning("directory named like a picture, watched as a camera's", extra={"path": legible(path)})
+        return not path.rpartition("/")[2].startswith(".")
 
     def _watch(self, directory: str) -> None:
         path = self._root / directory
@@ -176,13 +174,11 @@ class Watcher:
             return None
         if stat.S_ISREG(status.st_mode):
             return status
-        self._leave_alone(path, _KINDS.get(stat.S_IFMT(status.st_mode), "special file"))
-        return None
-
-    def _leave_alone(self, path: str, kind: str) -> None:
-        if path not in self._left_alone:
-            self._left_alone.add(path)
+        if path not in self._remarked:
+            self._remarked.add(path)
+            kind = "symlink" if stat.S_ISLNK(status.st_mode) else "special file"
             log.warning("file left alone", extra={"path": legible(path), "cause": f"it is a {kind}"})
+        return None
 
     def _settled(self) -> Iterator[Candidate]:
         """Those that are due and unchanged, in order of capture time."""
@@ -243,7 +239,7 @@ class Watcher:
     def _heed_file(self, path: str, mask: int) -> None:
         if mask & _LEFT:
             self._being_written.discard(path)
-            self._left_alone.discard(path)
+            self._remarked.discard(path)
             self._taken.pop(path, None)
         elif mask & flags.MODIFY or (mask & flags.CREATE and self._is_empty(path)):
             self._being_written.add(path)

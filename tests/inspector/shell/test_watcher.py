@@ -275,11 +275,6 @@ def make_fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
-def make_directory(path: Path) -> None:
-    path.mkdir()
-    drop(path / "inside.jpg", b"x")
-
-
 def make_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         here = os.getcwd()
@@ -298,7 +293,6 @@ def make_socket(path: Path) -> None:
         make_symlink_outside,
         make_symlink_to_directory,
         make_fifo,
-        make_directory,
         make_socket,
     ],
 )
@@ -320,6 +314,26 @@ def test_no_regular_file(
     assert watching.paths() == ["1.jpg"]
     lines = [record for record in caplog.records if getattr(record, "path", "").startswith("x.jpg")]
     assert [line.getMessage() for line in lines] == ["file left alone"]
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["at start", "later"])
+def test_a_directory_named_like_a_picture(
+    root: Path, watch: Callable[..., Watch], caplog: pytest.LogCaptureFixture, is_early: bool
+) -> None:
+    """A directory is a camera's whatever its name; one named like a picture gets exactly one log line."""
+
+    def make() -> None:
+        (root / "x.jpg").mkdir()
+        drop(root / "x.jpg" / "inside.jpg", b"x")
+
+    if is_early:
+        make()
+    watching = watch(rescan_seconds=0.02).start()
+    if not is_early:
+        make()
+    watching.expect("x.jpg/inside.jpg")
+    eventually(lambda: watching.scans > 5)
+    assert [record.path for record in caplog.records if hasattr(record, "path")] == ["x.jpg"]
 
 
 def test_a_file_where_something_else_was(root: Path, watch: Callable[..., Watch]) -> None:
