@@ -179,6 +179,35 @@ def test_written_after_the_claim(root: Path) -> None:
     assert claimed.identity.sha256 == sha256(b"2222").hexdigest()
 
 
+def test_grows_while_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that grew while it was read, and was then overwritten, nothing older is read."""
+    drop(root / "a.jpg", b"1")
+    found, fstat, looks = replace(candidate(root, "a.jpg"), mtime_ns=1), os.fstat, []
+
+    def overwrite(content: bytes) -> None:
+        with next((root / ".claimed").glob("*/a.jpg")).open("r+b") as file:
+            file.write(content)
+
+    def fstat_then_grow(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        looks.append(status)
+        if len(looks) == 2:  # its size, just before it is read
+            overwrite(b"1111")
+        return status
+
+    class Overwriter(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            overwrite(b"9999")
+            tick = looks[-1].st_mtime_ns  # the file system's clock has not moved on
+            os.utime(next((root / ".claimed").glob("*/a.jpg")), ns=(tick, tick))
+            return False
+
+    monkeypatch.setattr(module.os, "fstat", fstat_then_grow)
+    claimed = archiving(root).claim(found, Overwriter())
+    assert claimed
+    assert claimed.data == b"9999"
+
+
 def test_never_stable(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that is written to without end is taken as it is after a while, with a log line."""
     drop(root / "a.jpg", b"1")
@@ -430,26 +459,23 @@ def test_archive_cannot_be_made(root: Path) -> None:
         archiving(root)
 
 
-def test_two_threads(root: Path) -> None:
-    """One thread may claim while another settles: no claim is lost to a directory that is being removed."""
-    keeper = claims(root, after_inspection="delete")
-    taken: list[Claimed] = []
-    done = threading.Event()
+def test_claim_while_another_thread_settles(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No claim is lost to a directory that another thread finds empty, and removes, while it is being made."""
+    keeper, mkdir = claims(root, after_inspection="delete"), Path.mkdir
+    drop(root / "a.jpg", b"x")
+    drop(root / "b.jpg", b"x")
+    gone = settled(claim(keeper, root, "a.jpg"))
+    keeper.settle(gone)
+    settler = threading.Thread(target=keeper.settle, args=(gone,))
 
-    def settle() -> None:
-        seq = 0
-        while not done.is_set() or seq < len(taken):
-            if seq < len(taken):
-                keeper.settle(settled(taken[seq], seq))
-                seq += 1
+    def mkdir_and_settle(self: Path, *arguments: Any, **options: Any) -> None:
+        mkdir(self, *arguments, **options)
+        if self.name == ".claimed":
+            settler.start()
+            settler.join(0.05)  # it must wait for the claim: it has the time to do harm if it doesn't
 
-    settler = threading.Thread(target=settle)
-    settler.start()
-    for number in range(300):
-        drop(root / f"{number}.jpg", b"x")
-        if claimed := keeper.claim(candidate(root, f"{number}.jpg"), STOP):
-            taken.append(claimed)
-    done.set()
+    monkeypatch.setattr(Path, "mkdir", mkdir_and_settle)
+    claimed = claim(keeper, root, "b.jpg")
     settler.join()
-    assert len(taken) == 300
+    keeper.settle(settled(claimed))
     assert list(root.iterdir()) == []

@@ -348,19 +348,23 @@ def test_a_file_where_something_else_was(root: Path, watch: Callable[..., Watch]
 def test_queue_overflow(root: Path, watch: Callable[..., Watch], caplog: pytest.LogCaptureFixture) -> None:
     """When the kernel's queue overflows the directory is listed at once, and nothing is lost."""
     watching = watch()
-    read, lost = watching.watcher._inotify.read, []
+    read, overflows, lost = watching.watcher._inotify.read, threading.Event(), []
 
     def overflow(timeout: float) -> list[FileEvent]:
         events = read(timeout=timeout)
-        if not events or lost:
+        if not events or lost or not overflows.is_set():
             return events
         lost.extend(events)
         return [FileEvent(-1, flags.Q_OVERFLOW, 0, "")]
 
     watching.watcher._inotify.read = overflow
     watching.start()
-    drop(root / "a.jpg", b"x")
-    watching.expect("a.jpg")
+    with (root / "a.jpg").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        watching.sentinel("1.jpg")
+        overflows.set()
+    assert watching.expect("1.jpg", "a.jpg")[1].size_bytes == 4
     assert [record.getMessage() for record in caplog.records] == ["file events lost"]
 
 
