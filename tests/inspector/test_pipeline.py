@@ -347,8 +347,17 @@ def make_symlink(path: Path) -> None:
     path.symlink_to(path.parent.parent / "secret.jpg")
 
 
-@pytest.mark.parametrize("make", [make_symlink, os.mkfifo, os.mkdir])
-def test_left_alone(bench: Bench, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    ("make", "event"),
+    [
+        (make_symlink, "file left alone"),
+        (os.mkfifo, "file left alone"),
+        (os.mkdir, "directory named like a picture, watched as a camera's"),
+    ],
+)
+def test_left_alone(
+    bench: Bench, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None], event: str
+) -> None:
     """A symlink, a FIFO and a directory named like pictures stay where they are, with one log line."""
     make(bench.images / "x.jpg")
     drop(bench.images / "good.jpg", picture())
@@ -356,7 +365,7 @@ def test_left_alone(bench: Bench, caplog: pytest.LogCaptureFixture, make: Callab
     assert [result["image"]["name"] for result in bench.results()] == ["good.jpg"]
     assert bench.names("images") == ["x.jpg"]
     lines = [record for record in caplog.records if getattr(record, "path", "") == "x.jpg"]
-    assert [line.getMessage() for line in lines] == ["file left alone"]
+    assert [line.getMessage() for line in lines] == [event]
 
 
 def test_vanishes_before_it_is_claimed(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
