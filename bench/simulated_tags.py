@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1006)
     arguments = parser.parse_args()
-    print(report(load(arguments.model), arguments.count, arguments.seed))  # noqa: T201 - a command line prints
+    print(report(load(arguments.model), arguments.count, arguments.seed))
 
 
 def report(detector: Detector, count: int, seed: int) -> str:

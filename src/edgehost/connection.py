@@ -174,7 +174,9 @@ class Connection:
         operation = frame.headers.get("operation")
         if not isinstance(operation, str):
             raise ProtocolError("the first message on a stream names no operation.")
-        task = asyncio.get_running_loop().create_task(self._answer(stream, operation, frame.payload))
+        # On the books before its task runs: the next frame may already end it.
+        call = self._calls[stream] = Call(self, self.component, stream, operation.removeprefix(_MODEL_PREFIX))
+        task = asyncio.get_running_loop().create_task(self._answer(stream, call, frame.payload))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -188,14 +190,12 @@ class Connection:
                 f"{_STREAM_ORDER} A new stream-id arrived that was incremented by more than 1."
             )
 
-    async def _answer(self, stream: int, operation: str, payload: bytes) -> None:
-        name = operation.removeprefix(_MODEL_PREFIX)
-        call = Call(self, self.component, stream, name)
-        self._calls[stream] = call
+    async def _answer(self, stream: int, call: Call, payload: bytes) -> None:
+        name = call.operation
         try:
             call.request = _load(payload)
             if (handler := self._operations.get(name)) is None:
-                raise ServiceError(f"Operation {operation} is not supported by this edge host")
+                raise ServiceError(f"Operation {_MODEL_PREFIX}{name} is not supported by this edge host")
             response = await handler(call)
         except IpcError as error:
             log.info("%s %s: %s: %s", self._name(), name, type(error).__name__, error)
@@ -211,6 +211,8 @@ class Connection:
             call.reply(response, keep_open=name.startswith("SubscribeTo"))
 
     def _send_error(self, stream: int, error: IpcError) -> None:
+        if stream not in self._calls:
+            return
         self._send(Type.APPLICATION_ERROR, TERMINATE, stream, type(error).__name__, _dump(error.payload()))
         self._end_if(TERMINATE, stream)
 

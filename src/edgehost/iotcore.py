@@ -212,6 +212,8 @@ class IoTCore:
 
     def _drop(self, subscription: _Subscription) -> None:
         self._subscriptions.discard(subscription)
+        if not subscription.code.done():
+            subscription.code.set_result(_REFUSED)
         self._subscriptions_changed.set()
 
 

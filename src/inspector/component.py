@@ -8,9 +8,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import queue
 import shutil
 import time
@@ -22,19 +20,16 @@ from typing import Any, Literal
 import msgspec
 
 from inspector import __version__
-from inspector.assembly import assemble
 from inspector.core import command as commands
 from inspector.core.message import Status, StatusEvent, topic
 from inspector.core.naming import rfc3339
 from inspector.core.settings import Settings, SettingsError, parse
 from inspector.examiner import Judged
-from inspector.line import Line
-from inspector.office import Office
 from inspector.ports import Blocked, Denied, Refused, Unreachable
 from inspector.shell import greengrass as ipc
-from inspector.shell.detector import Detector, PackageError, load
 from inspector.shell.greengrass import Greengrass
 from inspector.tally import Tally
+from inspector.works import Works
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +38,7 @@ RETRY_S = 2.0
 """How often what is missing is tried again."""
 POLL_S = 30.0
 """How often the configuration is read unasked: Greengrass Lite loses subscriptions silently."""
+FIRST_STATUS_S = 60.0
 
 _IPC_ERRORS = (Unreachable, Denied, Refused)
 
@@ -77,57 +73,69 @@ class Every:
         self.restart()
         return True
 
+    def make_due(self) -> None:
+        """It is time."""
+        self._next_s = 0.0
+
     def restart(self) -> None:
         """The next time is an interval from now."""
         self._next_s = time.monotonic() + self.interval_s
 
 
 class Component:
-    """The component of one thing, in one work directory. ``mail`` is filled by signal handlers and threads."""
+    """The component of one thing, in one work directory. ``run`` in the main thread; ``stop`` from anywhere."""
 
-    def __init__(self, work: Path, thing: str, mail: queue.SimpleQueue[Mail]) -> None:
-        self._work = work
+    def __init__(self, work: Path, thing: str) -> None:
         self._thing = thing
-        self._mail = mail
-        self._greengrass = Greengrass(mail.put)
+        self._mail: queue.SimpleQueue[Mail] = queue.SimpleQueue()
+        self._greengrass = Greengrass(self._mail.put)
+        self._tally = Tally()
+        self._works = Works(work, thing, self._greengrass, self._count, self._failed)
         self._is_connected = False
         self._configuration: Mapping[str, Any] | None = None
         self._settings: Settings | None = None
         self._settings_errors: tuple[str, ...] = ()
-        self._office: Office | None = None
-        self._detector: Detector | None = None
-        self._model_path: Path | None = None
-        self._line: Line | None = None
         self._blocked: str | None = None
-        self._tally = Tally()
-        self._retry, self._poll, self._status = Every(RETRY_S), Every(POLL_S), Every(60.0)
-        self._lock: int | None = None
+        self._retry, self._poll, self._status = Every(RETRY_S), Every(POLL_S), Every(FIRST_STATUS_S)
+
+    def stop(self) -> None:
+        """Let ``run`` end in order. May be called from a signal handler."""
+        self._greengrass.hurry()
+        self._mail.put(StopRequested())
 
     def run(self) -> int:
-        """Work until told to stop; return the exit status: 0, or 1 where a restart must mend something."""
+        """Work until told to stop; return the exit status: 0, or 1 where a restart must mend something.
+
+        An error that nobody expected passes through, and nothing is closed in order: the attempts under way stay on
+        record, so that an image which causes it again and again is not tried for ever.
+        """
+        status = 0
         try:
-            while True:
-                self._advance()
-                try:
-                    mail = self._mail.get(timeout=TICK_S)
-                except queue.Empty:
-                    continue
-                if isinstance(mail, StopRequested):
-                    return 0
-                self._handle(mail)
+            while self._turn():
+                pass
         except ipc.TokenRefusedError as error:
-            log.critical(
-                "stopping", extra={"cause": str(error), "fix": "none needed: Greengrass starts it anew"}
-            )
-            return 1
-        finally:
-            self._shut_down()
+            status = 1
+            fix = "none needed: Greengrass starts it anew"
+            log.critical("stopping", extra={"cause": str(error), "fix": fix})
+        self._shut_down()
+        return status
+
+    def _turn(self) -> bool:
+        """Do what is due, then handle what came in, if anything; whether to go on."""
+        try:
+            self._advance()
+            mail = self._mail.get(timeout=TICK_S)
+            if isinstance(mail, StopRequested):
+                return False
+            self._handle(mail)
+        except queue.Empty:
+            pass
+        except Blocked as reason:
+            self._block(reason)
+        return True
 
     def _handle(self, mail: Mail) -> None:
         match mail:
-            case WorkFailed(Blocked() as reason):
-                self._dismantle()
-                self._block(reason)
             case WorkFailed(error):
                 raise error
             case ipc.ConfigurationChanged():
@@ -136,27 +144,26 @@ class Component:
                 self._validate(deployment_id, configuration)
             case ipc.CommandReceived(payload):
                 self._obey(payload)
-            case ipc.ConnectionLost(cause):
-                self._is_connected = False
-                log.warning("connection to Greengrass lost", extra={"cause": cause})
+            case ipc.ConnectionLost(cause, connection):
+                if self._is_connected and connection == self._greengrass.connection:
+                    self._is_connected = False
+                    log.warning("connection to Greengrass lost", extra={"cause": cause})
 
     def _advance(self) -> None:
-        """Do what is due; try again what is missing, in the order in which one part needs the other."""
-        is_complete = self._is_connected and self._line is not None
+        """Do what is due; try again what is missing."""
+        is_complete = self._is_connected and self._works.is_inspecting
         if not is_complete and self._retry.is_due():
-            try:
-                self._complete()
-            except Blocked as reason:
-                self._block(reason)
+            self._complete()
         if self._is_connected and self._poll.is_due():
             self._read_configuration()
-        if self._line and self._has_model_moved():
-            self._change_model()
+            self._listen()
+        if self._settings and self._works.is_inspecting and self._works.follow_model(self._settings):
+            self._works.complete(self._settings)
+            self._publish_status("model")
         if self._status.is_due():
             self._publish_status("interval")
 
     def _complete(self) -> None:
-        self._take_lock()
         if not self._is_connected:
             self._connect()
         if self._settings is None:
@@ -164,27 +171,11 @@ class Component:
         if self._settings is None:
             errors = "; ".join(self._settings_errors) or "Greengrass does not answer"
             raise Blocked("configuration", errors, "deploy a valid one")
-        if self._office is None:
-            self._office = Office(self._work, self._thing, self._settings, self._greengrass, self._failed)
-        if self._detector is None:
-            self._model_path = self._find_model()
-            self._detector = self._load(self._model_path, self._settings)
-        if self._line is None:
-            self._start_line(self._settings, self._office, self._detector)
-
-    def _take_lock(self) -> None:
-        """A process that outlived its nucleus may still work in this directory; there must be one at a time."""
-        if self._lock is not None:
-            return
-        lock = os.open(self._work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise Blocked(
-                f"work directory {self._work}", "another inspector works in it", "stop that one"
-            ) from error
-        self._lock = lock
+        if not self._works.is_inspecting:
+            self._works.complete(self._settings)
+            event: StatusEvent = "unblocked" if self._blocked else "start"
+            self._blocked = None
+            self._publish_status(event)
 
     def _connect(self) -> None:
         """Connect and subscribe. While the line runs, a missing connection does not stop it."""
@@ -192,15 +183,17 @@ class Component:
             self._greengrass.connect()
             self._is_connected = True
             self._read_configuration()
-            prefix = self._settings.topic_prefix if self._settings else "inspect"
-            self._greengrass.listen(topic(prefix, self._thing, "commands"))
+            self._listen()
             self._greengrass.report_running()
         except _IPC_ERRORS as error:
             log.warning("not connected to Greengrass", extra={"cause": str(error), "retry_s": RETRY_S})
-        else:
-            log.info("connected to Greengrass", extra={"thing": self._thing})
-        if self._office and self._is_connected:
-            self._office.reconnected()
+            return
+        log.info("connected to Greengrass", extra={"thing": self._thing})
+        if self._works.office:
+            self._works.office.reconnected()
+
+    def _listen(self) -> None:
+        self._greengrass.listen(self._topic("commands"))
 
     def _read_configuration(self) -> None:
         """Apply the configuration where it changed and is valid; otherwise the last valid one stays."""
@@ -227,12 +220,13 @@ class Component:
     def _apply(self, settings: Settings) -> None:
         if settings == self._settings:
             return
-        is_change = self._settings is not None
-        self._dismantle()
+        self._works.close()
         self._settings = settings
         self._status.interval_s = settings.status_interval_seconds
         logging.getLogger().setLevel(settings.log_level)
-        log.info("configuration applied", extra={"changed": is_change})
+        log.info("configuration applied")
+        self._listen()
+        self._retry.make_due()
 
     def _validate(self, deployment_id: str, configuration: Mapping[str, Any]) -> None:
         """Tell a deployment whether its configuration would do; nothing is applied."""
@@ -254,90 +248,53 @@ class Component:
             request = command.request
             if isinstance(command, commands.StatusRequest):
                 self._publish_status("requested")
-            elif self._office:
-                results = self._office.resend(command)
+            elif self._works.office:
+                results = self._works.office.resend(command)
             else:
                 error = "the ledger is not open: " + (self._blocked or "starting")
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as problem:
+        except (msgspec.DecodeError, ValueError) as problem:
             error = str(problem)
         response = commands.Response("edge-inspector/response/1", self._thing, request, error, results)
         self._publish("commands/response", response)
 
-    def _find_model(self) -> Path:
-        """Where the model directory points now: ``current`` is a symlink that a deployment moves."""
-        assert self._settings is not None
-        return (self._work / self._settings.model_directory).resolve()
-
-    def _load(self, path: Path, settings: Settings) -> Detector:
-        return load(path, precision=settings.precision, threads=settings.inference_threads)
-
-    def _has_model_moved(self) -> bool:
-        return self._find_model() != self._model_path
-
-    def _change_model(self) -> None:
-        """Load the model that was deployed; one that fails is refused, and the old one goes on."""
-        assert self._settings is not None
-        self._model_path = self._find_model()
-        try:
-            detector = self._load(self._model_path, self._settings)
-        except PackageError as error:
-            log.error("new model refused, the old one goes on", extra={"cause": str(error)})
-            return
-        self._stop_line()
-        self._detector = detector
-        log.info("model changed", extra=_model(detector))
-        self._publish_status("model")
-
-    def _start_line(self, settings: Settings, office: Office, detector: Detector) -> None:
-        self._line = assemble(self._work, self._thing, settings, detector, office, self._report, self._failed)
-        self._line.start()
-        event: StatusEvent = "unblocked" if self._blocked else "start"
-        self._blocked = None
-        log.info("inspecting", extra={"images": settings.image_directory} | _model(detector))
-        self._publish_status(event)
-
-    def _report(self, judged: Judged) -> None:
+    def _count(self, judged: Judged) -> None:
         self._tally.add(judged, time.monotonic())
-        if self._office:
-            self._office.wake()
 
     def _failed(self, error: Exception) -> None:
         self._mail.put(WorkFailed(error))
 
     def _block(self, reason: Blocked) -> None:
-        """Say why nothing is inspected, once for each reason."""
+        """Stop what still runs and say why nothing is inspected, once for each reason."""
+        self._close_works()
         if str(reason) == self._blocked:
             return
         self._blocked = str(reason)
         log.error("blocked", extra={"cause": self._blocked, "retry_s": RETRY_S})
         self._publish_status("blocked")
 
-    def _stop_line(self) -> None:
-        if self._line:
-            self._line.stop()
-            self._line = None
-
-    def _dismantle(self) -> None:
-        """Stop the line and the couriers in order; what they were doing is in the ledger."""
-        self._stop_line()
-        self._detector = None
-        if self._office:
-            self._office.close()
-            self._office = None
+    def _close_works(self) -> None:
+        try:
+            self._works.close()
+        except Blocked as reason:
+            log.error("not closed in order", extra={"cause": str(reason)})
 
     def _shut_down(self) -> None:
-        self._stop_line()
-        self._publish_status("stop")
+        try:
+            self._works.stop_line()
+            self._publish_status("stop")
+        except Blocked as reason:
+            log.error("status not published", extra={"cause": str(reason)})
         self._greengrass.close()
-        self._dismantle()
+        self._close_works()
 
     def _publish_status(self, event: StatusEvent) -> None:
         self._status.restart()
         self._publish("status", self._describe(event))
 
     def _describe(self, event: StatusEvent) -> Status:
-        ledger = self._office.ledger if self._office else None
-        state: Literal["running", "blocked", "stopped"] = "running" if self._line else "blocked"
+        works = self._works
+        ledger = works.office.ledger if works.office else None
+        state: Literal["running", "blocked"] = "running" if works.is_inspecting else "blocked"
         return Status(
             schema="edge-inspector/status/1",
             thing=self._thing,
@@ -345,31 +302,27 @@ class Component:
             version=__version__,
             state="stopped" if event == "stop" else state,
             event=event,
-            reason=None if self._line else self._blocked,
+            reason=None if works.is_inspecting else self._blocked,
             ledger=ledger.id if ledger else None,
             last_seq=ledger.last_seq() if ledger else None,
             verdicts=ledger.verdicts() if ledger else {},
             outbox=ledger.count("waiting") if ledger else None,
             parked=ledger.count("parked") if ledger else None,
-            model=self._detector.info if self._detector else None,
-            disk_free_bytes=shutil.disk_usage(self._work).free,
+            model=works.detector.info if works.detector else None,
+            disk_free_bytes=shutil.disk_usage(works.work).free,
             settings_errors=self._settings_errors,
             **asdict(self._tally.figures(time.monotonic())),
         )
 
     def _publish(self, kind: str, message: msgspec.Struct) -> None:
         """Publish to IoT Core what is not worth a place in the ledger: if it fails, the next will do."""
-        prefix = self._settings.topic_prefix if self._settings else "inspect"
         if not self._is_connected or (self._settings and not self._settings.publish_to_iot_core):
             return
         try:
-            self._greengrass.publish_to_iot_core(
-                topic(prefix, self._thing, kind), msgspec.json.encode(message)
-            )
+            self._greengrass.publish_to_iot_core(self._topic(kind), msgspec.json.encode(message))
         except _IPC_ERRORS as error:
             log.warning("not published", extra={"kind": kind, "cause": str(error)})
 
-
-def _model(detector: Detector) -> dict[str, str]:
-    info = detector.info
-    return {"model": info.name, "model_version": info.version, "precision": info.precision}
+    def _topic(self, kind: str) -> str:
+        prefix = self._settings.topic_prefix if self._settings else Settings().topic_prefix
+        return topic(prefix, self._thing, kind)

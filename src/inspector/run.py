@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import signal
 import sys
 from pathlib import Path
 
 from inspector import __version__
-from inspector.component import Component, Mail, StopRequested
+from inspector.component import Component
 from inspector.shell import log as logs
 from inspector.shell.greengrass import is_started_by_greengrass
 
@@ -27,12 +26,12 @@ def run(work: Path) -> int:
         return 1
     logs.set_up("INFO")
     os.umask(0o027)
-    mail: queue.SimpleQueue[Mail] = queue.SimpleQueue()
+    component = Component(work, os.environ["AWS_IOT_THING_NAME"])
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: mail.put(StopRequested()))
+        signal.signal(number, lambda *_: component.stop())
     log.info("starting", extra={"version": __version__, "work": work})
     try:
-        status = Component(work, os.environ["AWS_IOT_THING_NAME"], mail).run()
+        status = component.run()
     except Exception:
         log.critical("stopping over an error nobody expected; Greengrass starts it anew", exc_info=True)
         return 1

@@ -111,6 +111,7 @@ def test_changes_of_configuration_are_delivered(
 ):
     """A merge into the component's configuration arrives as mail."""
     adapter.listen(COMMANDS)
+    adapter.configuration()  # answered after the subscriptions are
     merge = host.host.configuration.merge
     in_host(host, lambda: merge(COMPONENT, (), {"Threshold": 0.7}, now_ms()))
     assert mail.get(timeout=10) == ConfigurationChanged()
@@ -132,26 +133,43 @@ def test_a_denied_command_topic_does_not_stop_the_component(
 ):
     """Without the policy for commands the adapter says so and goes on."""
     adapter.listen("inspect/another/commands")
+    until(lambda: "not subscribed" in caplog.text, "it is said")
+    adapter.listen("inspect/another/commands")
+    adapter.publish_to_topic(RESULTS, b"{}")
     (record,) = [each for each in caplog.records if each.message == "not subscribed"]
     assert "inspect/another/commands" in record.cause
-    adapter.publish_to_topic(RESULTS, b"{}")
+
+
+def test_listening_again_opens_only_what_is_missing(
+    adapter: Greengrass, mail: queue.SimpleQueue, host: ThreadedHost
+):
+    """``listen`` may be called from time to time; with another command topic that one alone is opened anew."""
+    merge = host.host.configuration.merge
+    in_host(host, lambda: merge(COMPONENT, (), {"accessControl": access("inspect/*")}, now_ms()))
+    for topic in (COMMANDS, COMMANDS, "inspect/other/commands"):
+        adapter.listen(topic)
+    wanted = {"inspect/other/commands"}
+    until(lambda: {each.filter for each in host.host.iot_core._subscriptions} == wanted, "one topic is left")
+    in_host(host, lambda: merge(COMPONENT, (), {"Threshold": 0.7}, now_ms()))
+    assert mail.get(timeout=10) == ConfigurationChanged()
+    adapter.configuration()
+    assert mail.empty()
 
 
 def test_a_lost_connection_is_said_and_made_again(
     adapter: Greengrass, mail: queue.SimpleQueue, host: ThreadedHost
 ):
-    """When the nucleus hangs up that is mail, and calls are Unreachable until ``connect``; then what the old
-    connection still says is void."""
+    """When the nucleus hangs up that is mail, and calls are Unreachable until ``connect``; what is said of the old
+    connection can be told from what is said of the new one."""
     adapter.listen(COMMANDS)
     in_host(host, host.host.ipc.disconnect_all)
-    assert isinstance(mail.get(timeout=10), ConnectionLost)
+    lost = mail.get(timeout=10)
+    assert isinstance(lost, ConnectionLost) and lost.connection == adapter.connection
     with pytest.raises(Unreachable):
         adapter.publish_to_topic(RESULTS, b"{}")
     adapter.connect()
-    while not mail.empty():
-        mail.get_nowait()
     adapter.publish_to_topic(RESULTS, b"{}")
-    assert mail.empty()
+    assert adapter.connection > lost.connection
 
 
 def test_a_refused_token_needs_a_restart(adapter: Greengrass, monkeypatch: pytest.MonkeyPatch):
@@ -172,11 +190,19 @@ def test_a_nucleus_that_is_not_there_is_unreachable(adapter: Greengrass, monkeyp
             adapter.connect()
 
 
-def test_every_call_has_a_timeout(adapter: Greengrass, host: ThreadedHost, monkeypatch: pytest.MonkeyPatch):
+def test_every_call_has_a_timeout(adapter: Greengrass, host: ThreadedHost):
     """A nucleus that takes a request and never answers is Unreachable after the timeout."""
-    monkeypatch.setattr(greengrass, "TIMEOUT_S", 0.2)
-    with held(host), pytest.raises(Unreachable, match="Timeout"):
+    adapter._patience_s = 0.2
+    with held(host), pytest.raises(Unreachable, match=r"no reply within 0\.2 s"):
         adapter.publish_to_topic(RESULTS, b"{}")
+
+
+def test_a_call_under_way_is_cut_short_when_the_process_is_to_stop(adapter: Greengrass, host: ThreadedHost):
+    """``hurry`` ends within a second what would have been waited for ten."""
+    with held(host):
+        threading.Timer(0.1, adapter.hurry).start()
+        with pytest.raises(Unreachable, match="no reply within 1 s"):
+            adapter.publish_to_topic(RESULTS, b"{}")
 
 
 def test_replies_that_leave_their_stream_open_leak_nothing(

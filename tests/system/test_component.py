@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import struct
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
@@ -236,10 +240,50 @@ def test_a_change_of_configuration_takes_effect_without_a_restart(edge: Edge):
     edge.drop(DOUBTFUL, "before.jpg")
     edge.wait_for_results(1)
     edge.deploy(ConfidenceThreshold="0.3")
+    until(lambda: edge.log.count("INFO configuration applied") == 2, "the component heard of it")
     edge.drop(DOUBTFUL, "after.jpg")
     until(lambda: "after.jpg" in edge.verdicts(), "the second verdict")
     assert edge.verdicts() == {"before.jpg": ("review", ("uncertain",)), "after.jpg": ("fail", ("defect",))}
     assert edge.pid == pid
+
+
+def test_a_silent_nucleus_does_not_keep_it_from_stopping(edge: Edge):
+    """SIGTERM ends the component within 5 s, also while Greengrass answers nothing; what it did is on record."""
+    edge.start()
+    pid = edge.pid
+    with held(edge):
+        edge.drop(FAILING, "a.jpg")
+        until(lambda: not list((edge.images / "top").glob("*.jpg")), "the image is claimed")
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not is_running(pid), "the process has ended", 5)
+    edge.restart()
+    assert edge.wait_for_results(1)[0]["image"]["name"] == "a.jpg"
+
+
+@contextmanager
+def held(edge: Edge) -> Iterator[None]:
+    """A nucleus whose event loop stands still."""
+    is_held, release = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        is_held.set()
+        release.wait(30)
+
+    holding = edge.threaded.submit(hold())
+    assert is_held.wait(10)
+    try:
+        yield
+    finally:
+        release.set()
+        holding.result(10)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_cycle_mode_goes_round_in_order(edge: Edge):

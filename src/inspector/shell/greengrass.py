@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +27,9 @@ from inspector.ports import Denied, Refused, Unreachable
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
+CONNECT_S = 3.0
 HANDSHAKES_CUT = 5
+_SLICE_S = 0.1
 SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 
 
@@ -55,9 +59,10 @@ class CommandReceived:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The connection or one of its subscriptions broke."""
+    """A connection or one of its subscriptions broke; ``connection`` tells which, for it may be an old one."""
 
     cause: str
+    connection: int
 
 
 Event = ConfigurationChanged | ValidationRequested | CommandReceived | ConnectionLost
@@ -74,16 +79,22 @@ class Greengrass:
     def __init__(self, deliver: Callable[[Event], None]) -> None:
         self._deliver = deliver
         self._client: GreengrassCoreIPCClient | None = None
-        self._operations: list[Any] = []
+        self._subscriptions: dict[str, _Stream] = {}
         self._handshakes_cut = 0
-        self._connection = 0
+        self.connection = 0
+        """Counts connections: which one there is now."""
+        self._patience_s = TIMEOUT_S
+
+    def hurry(self) -> None:
+        """The process is to stop: wait no longer than a second for any reply, those under way included."""
+        self._patience_s = 1.0
 
     def connect(self) -> None:
         """Connect, or connect again. Raises Unreachable, or TokenRefusedError where no retry will help."""
         self.close()
-        handler = _Lifecycle(self._deliver_while_connected())
+        handler = _Lifecycle(self._report_lost())
         try:
-            self._client = awsiot.greengrasscoreipc.connect(lifecycle_handler=handler, timeout=TIMEOUT_S)
+            self._client = awsiot.greengrasscoreipc.connect(lifecycle_handler=handler, timeout=CONNECT_S)
             self._handshakes_cut = 0
         except rpc.AccessDeniedError as error:
             raise TokenRefusedError("Greengrass refused the token in SVCUID") from error
@@ -98,21 +109,16 @@ class Greengrass:
         if self._handshakes_cut >= HANDSHAKES_CUT:
             raise TokenRefusedError(f"Greengrass closed {HANDSHAKES_CUT} connections in a row") from error
 
-    def _deliver_while_connected(self) -> Callable[[Event], None]:
-        """Deliver what comes over the connection made now; what an older one still says is void."""
-        connection = self._connection
-
-        def deliver(event: Event) -> None:
-            if connection == self._connection:
-                self._deliver(event)
-
-        return deliver
+    def _report_lost(self) -> Callable[[str], None]:
+        """Tells that the connection made now is lost, whenever that is."""
+        connection = self.connection
+        return lambda cause: self._deliver(ConnectionLost(cause, connection))
 
     def close(self) -> None:
         """Close the connection and all that runs over it."""
-        self._connection += 1
+        self.connection += 1
         client, self._client = self._client, None
-        self._operations.clear()
+        self._subscriptions = {}
         if client:
             client.close()
 
@@ -151,10 +157,10 @@ class Greengrass:
         self._call("new_send_configuration_validity_report", request)
 
     def listen(self, command_topic: str) -> None:
-        """Subscribe to configuration changes, validation requests and commands.
+        """Subscribe to configuration changes, validation requests and commands, where that is not done already.
 
-        What this nucleus does not serve, or denies, is said in the log and done without: configuration is polled
-        too. Raises Unreachable.
+        Nothing is waited for: offline, classic Greengrass answers a subscription to AWS IoT Core only once it is
+        online. What is refused or not served is said in the log, once, and tried again when this is called again.
         """
         configuration = model.SubscribeToConfigurationUpdateRequest(key_path=[])
         validation = model.SubscribeToValidateConfigurationUpdatesRequest()
@@ -166,16 +172,15 @@ class Greengrass:
     def _subscribe(
         self, name: str, request: Any, on_event: Callable[[Any], None], topic: str | None = None
     ) -> None:
-        handler = _Stream(on_event, self._deliver_while_connected())
-        try:
-            operation = self._activate(name, request, topic, handler)
-        except (Denied, Refused, Unreachable) as error:
-            if self._client is None:
-                raise
-            log.warning("not subscribed", extra={"operation": type(request).__name__, "cause": str(error)})
-        else:
-            handler.is_open = True
-            self._operations.append(operation)
+        known = self._subscriptions.get(name)
+        if self._client is None or (known and known.topic == topic and not known.is_over):
+            return
+        if known:
+            known.close()
+        cause = known.cause if known and known.topic == topic else None
+        stream = _Stream(on_event, self._report_lost(), topic, cause)
+        self._subscriptions[name] = stream
+        stream.open(getattr(self._client, name), request)
 
     def _on_configuration(self, _: model.ConfigurationUpdateEvents) -> None:
         self._deliver(ConfigurationChanged())
@@ -188,51 +193,91 @@ class Greengrass:
         self._deliver(CommandReceived(bytes(event.message.payload or b"")))
 
     def _call(self, name: str, request: Any, topic: str | None = None) -> Any:
-        operation = self._activate(name, request, topic)
-        response = operation.get_response().result(0)
-        operation.close()
-        return response
-
-    def _activate(
-        self, name: str, request: Any, topic: str | None, *handler: rpc.StreamResponseHandler
-    ) -> Any:
-        """Send a request and wait for its reply; return the operation, whose response is there."""
+        """Send a request and return its reply."""
         client = self._client
         if client is None:
             raise Unreachable("not connected to Greengrass")
         operation = None
         try:
-            operation = getattr(client, name)(*handler)
-            operation.activate(request).result(TIMEOUT_S)
-            operation.get_response().result(TIMEOUT_S)
-        except Exception as error:  # the publish's boundary: whatever it was, it has a place below
+            operation = getattr(client, name)()
+            self._await(operation.activate(request))
+            return self._await(operation.get_response())
+        except Exception as error:  # the publish's boundary: whatever it was, it has a place in _explain
+            raise _explain(error, topic) from error
+        finally:
             if operation is not None:
                 operation.close()
-            raise _explain(error, topic) from error
-        return operation
+
+    def _await(self, future: Future[Any]) -> Any:
+        """The future's result, unless patience ends first, which may get shorter meanwhile."""
+        started_s = time.monotonic()
+        while not wait([future], _SLICE_S).done:
+            if time.monotonic() - started_s > self._patience_s:
+                raise FutureTimeoutError(f"no reply within {self._patience_s:g} s")
+        return future.result()
 
 
 class _Lifecycle(rpc.LifecycleHandler):
     """Tells that the connection broke."""
 
-    def __init__(self, deliver: Callable[[Event], None]) -> None:
-        self._deliver_event = deliver
+    def __init__(self, report_lost: Callable[[str], None]) -> None:
+        self._report_lost = report_lost
 
     def on_disconnect(self, reason: Exception | None) -> None:
         if reason is not None:
-            self._deliver_event(ConnectionLost(repr(reason)))
+            self._report_lost(repr(reason))
 
     def on_error(self, error: Exception) -> bool:
         return True
 
 
 class _Stream(rpc.StreamResponseHandler):
-    """Passes a subscription's events on, and tells when it ends; ``is_open`` once the first reply has come."""
+    """A subscription: passes its events on, and tells when it ends after it once was open."""
 
-    def __init__(self, on_event: Callable[[Any], None], deliver: Callable[[Event], None]) -> None:
-        self.is_open = False
+    def __init__(
+        self,
+        on_event: Callable[[Any], None],
+        report_lost: Callable[[str], None],
+        topic: str | None,
+        cause: str | None,
+    ) -> None:
+        self.topic = topic
+        self.is_over = False
+        self.cause = cause
+        """Why it could not be opened, the last time that was said."""
+        self._is_open = False
         self._on_event = on_event
-        self._deliver_event = deliver
+        self._report_lost = report_lost
+        self._operation: Any = None
+
+    def open(self, operation: Callable[[rpc.StreamResponseHandler], Any], request: Any) -> None:
+        """Send the request; the reply is dealt with when it comes."""
+        name = type(request).__name__
+        try:
+            self._operation = operation(self)
+            self._operation.activate(request)
+            self._operation.get_response().add_done_callback(lambda reply: self._opened(name, reply))
+        except Exception as error:  # noqa: BLE001  # as in _call; the connection's end is told by its handler
+            self._fail(name, error)
+
+    def _opened(self, name: str, reply: Future[Any]) -> None:
+        if error := reply.exception():
+            self._fail(name, error)
+        else:
+            self._is_open = True
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        self.is_over = True
+        cause = str(_explain(error, self.topic))
+        if cause != self.cause:
+            log.warning("not subscribed", extra={"operation": name, "cause": cause})
+        self.cause = cause
+
+    def close(self) -> None:
+        """End it without telling."""
+        self._is_open = False
+        if self._operation is not None:
+            self._operation.close()
 
     def on_stream_event(self, event: Any) -> None:
         self._on_event(event)
@@ -241,11 +286,12 @@ class _Stream(rpc.StreamResponseHandler):
         return True
 
     def on_stream_closed(self) -> None:
-        if self.is_open:
-            self._deliver_event(ConnectionLost("a subscription was closed"))
+        self.is_over = True
+        if self._is_open:
+            self._report_lost("a subscription was closed")
 
 
-def _explain(error: Exception, topic: str | None) -> Exception:
+def _explain(error: BaseException, topic: str | None) -> Exception:
     """What an SDK exception means for a publisher. ``str`` of the SDK's errors may be empty, hence ``repr``."""
     if isinstance(error, model.UnauthorizedError):
         fix = "add it to accessControl in the component's configuration"

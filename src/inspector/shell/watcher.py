@@ -135,10 +135,12 @@ class Watcher:
                 yield path
 
     def _is_camera(self, path: str) -> bool:
-        """Whether to look into a subdirectory; one that is named like a picture may be a mistake, but may hold some."""
+        """Whether to look into a subdirectory; one that is named like a picture may hold some all the same."""
         if path.lower().endswith(_PICTURES) and path not in self._remarked:
             self._remarked.add(path)
-            log.warning("directory named like a picture, watched as a camera's", extra={"path": legible(path)})
+            log.warning(
+                "directory named like a picture, watched as a camera's", extra={"path": legible(path)}
+            )
         return not path.rpartition("/")[2].startswith(".")
 
     def _watch(self, directory: str) -> None:

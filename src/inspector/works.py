@@ -1,0 +1,135 @@
+"""The ledger, the couriers, the model and the line of one work directory: built where missing, stopped in order."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from inspector.assembly import assemble
+from inspector.core.settings import Settings
+from inspector.examiner import Judged
+from inspector.line import Line
+from inspector.office import Office
+from inspector.ports import Blocked
+from inspector.shell.detector import Detector, PackageError, load
+from inspector.shell.greengrass import Greengrass
+
+log = logging.getLogger(__name__)
+
+
+class Works:
+    """``complete`` builds what is missing; ``report`` hears of each inspection, ``failed`` of what ends a thread."""
+
+    def __init__(
+        self,
+        work: Path,
+        thing: str,
+        greengrass: Greengrass,
+        report: Callable[[Judged], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self.work = work
+        self.office: Office | None = None
+        self.detector: Detector | None = None
+        self._thing = thing
+        self._greengrass = greengrass
+        self._report = report
+        self._failed = failed
+        self._has_failed = False
+        self._model_path: Path | None = None
+        self._line: Line | None = None
+        self._lock: int | None = None
+
+    @property
+    def is_inspecting(self) -> bool:
+        """Whether the line runs."""
+        return self._line is not None
+
+    def complete(self, settings: Settings) -> None:
+        """Build what is missing, in the order in which one part needs the other. Raises Blocked."""
+        self._take_lock()
+        if self.office is None:
+            self.office = Office(self.work, self._thing, settings, self._greengrass, self._fail)
+        if self.detector is None:
+            self._model_path = self._find_model(settings)
+            self.detector = _load(self._model_path, settings)
+        if self._line is None:
+            self._line = assemble(
+                self.work, self._thing, settings, self.detector, self.office, self._inspected, self._fail
+            )
+            self._line.start()
+            log.info("inspecting", extra={"images": settings.image_directory} | _describe(self.detector))
+
+    def follow_model(self, settings: Settings) -> bool:
+        """Take the model that a deployment has moved into place; whether there is a new one.
+
+        One that fails is refused, once, and the old one goes on. The line is down afterwards if there is a new one.
+        """
+        path = self._find_model(settings)
+        if path == self._model_path:
+            return False
+        self._model_path = path
+        try:
+            detector = _load(path, settings)
+        except PackageError as error:
+            log.error("new model refused, the old one goes on", extra={"cause": str(error)})
+            return False
+        self.stop_line()
+        self.detector = detector
+        log.info("model changed", extra=_describe(detector))
+        return True
+
+    def stop_line(self) -> None:
+        """Take no more images, finish those taken."""
+        line, self._line = self._line, None
+        if line:
+            line.stop()
+
+    def close(self) -> None:
+        """Stop the line and the couriers in order; what they were doing is in the ledger."""
+        self.stop_line()
+        self.detector = None
+        office, self.office = self.office, None
+        if office:
+            office.close()
+        self._has_failed = False
+
+    def _fail(self, error: Exception) -> None:
+        """Tell of the first thread that fails: the others may fail in its wake."""
+        if not self._has_failed:
+            self._has_failed = True
+            self._failed(error)
+
+    def _inspected(self, judged: Judged) -> None:
+        self._report(judged)
+        if self.office:
+            self.office.wake()
+
+    def _find_model(self, settings: Settings) -> Path:
+        """Where the model directory leads now: ``current`` is a symlink that a deployment moves."""
+        return (self.work / settings.model_directory).resolve()
+
+    def _take_lock(self) -> None:
+        """A process that outlived its nucleus may still work in this directory; there must be one at a time."""
+        if self._lock is not None:
+            return
+        lock = os.open(self.work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            cause = "another inspector works in it"
+            raise Blocked(f"work directory {self.work}", cause, "stop that one") from error
+        self._lock = lock
+
+
+def _load(path: Path, settings: Settings) -> Detector:
+    return load(path, precision=settings.precision, threads=settings.inference_threads)
+
+
+def _describe(detector: Detector) -> dict[str, str]:
+    info = detector.info
+    return {"model": info.name, "model_version": info.version, "precision": info.precision}
