@@ -139,3 +139,13 @@ def test_a_reader_that_has_seen_enough_is_no_error_to_shout_about() -> None:
     run = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, timeout=60)
     assert len(run.stdout.splitlines()) == 1
     assert run.stderr == b""
+
+
+def test_it_leaves_no_trace_in_the_home_directory(tmp_path: Path) -> None:
+    """ONNX Runtime neither reports nor writes its identifier: what is inspected is nobody else's business."""
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [sys.executable, "-m", "inspector", "once", "--model", str(ROOT / "models")]
+    command.append(str(ROOT / "sample_images" / "tag-0001.jpg"))
+    subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert list(tmp_path.rglob("*")) == []
