@@ -2,6 +2,7 @@
 PYTHON ?= python3
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export ORT_DISABLE_TELEMETRY := 1
 BIN := .venv/bin
 
 .PHONY: help venv venv-models lock demo test test-models check build docs clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,3 +137,21 @@ def subscribed(url: str) -> Iterator[Client]:
     finally:
         client.disconnect()
         client.loop_stop()
+
+
+@contextmanager
+def held(host: ThreadedHost) -> Iterator[None]:
+    """A nucleus that answers nothing: its event loop stands still."""
+    is_held, release = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        is_held.set()
+        release.wait(30)
+
+    holding = host.submit(hold())
+    assert is_held.wait(10)
+    try:
+        yield
+    finally:
+        release.set()
+        holding.result(10)

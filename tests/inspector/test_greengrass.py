@@ -6,7 +6,7 @@ import gc
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from awsiot.eventstreamrpc import ClientOperation
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
+from edge import held
 from edgehost.configuration_ipc import now_ms
 from edgehost.connection import Connection
 from edgehost.thread import ThreadedHost, run_in_thread
@@ -72,24 +73,6 @@ def in_host(host: ThreadedHost, action: Callable[[], object]) -> None:
         action()
 
     host.call(act(), 10)
-
-
-@contextmanager
-def held(host: ThreadedHost) -> Iterator[None]:
-    """A host that answers nothing."""
-    is_held, release = threading.Event(), threading.Event()
-
-    async def hold() -> None:
-        is_held.set()
-        release.wait(30)
-
-    holding = host.submit(hold())
-    assert is_held.wait(10)
-    try:
-        yield
-    finally:
-        release.set()
-        holding.result(10)
 
 
 def test_it_reads_the_whole_configuration(adapter: Greengrass):

@@ -8,10 +8,7 @@ import shutil
 import signal
 import sqlite3
 import struct
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
@@ -19,7 +16,7 @@ import pytest
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from edge import MODEL, SAMPLES, Edge
+from edge import MODEL, SAMPLES, Edge, held
 from edgehost.configuration_ipc import now_ms
 from edgehost.deployment import DeploymentError
 from mosquitto_broker import until
@@ -251,31 +248,13 @@ def test_a_silent_nucleus_does_not_keep_it_from_stopping(edge: Edge):
     """SIGTERM ends the component within 5 s, also while Greengrass answers nothing; what it did is on record."""
     edge.start()
     pid = edge.pid
-    with held(edge):
+    with held(edge.threaded):
         edge.drop(FAILING, "a.jpg")
         until(lambda: not list((edge.images / "top").glob("*.jpg")), "the image is claimed")
         os.kill(pid, signal.SIGTERM)
         until(lambda: not is_running(pid), "the process has ended", 5)
     edge.restart()
     assert edge.wait_for_results(1)[0]["image"]["name"] == "a.jpg"
-
-
-@contextmanager
-def held(edge: Edge) -> Iterator[None]:
-    """A nucleus whose event loop stands still."""
-    is_held, release = threading.Event(), threading.Event()
-
-    async def hold() -> None:
-        is_held.set()
-        release.wait(30)
-
-    holding = edge.threaded.submit(hold())
-    assert is_held.wait(10)
-    try:
-        yield
-    finally:
-        release.set()
-        holding.result(10)
 
 
 def is_running(pid: int) -> bool:
