@@ -70,6 +70,13 @@ def status(last_seq: int = 0, **changes: Any) -> Status:
     return Status(**(fields | changes))
 
 
+def blocked(**changes: Any) -> Status:
+    """An inspector that cannot open its ledger, unless changed."""
+    unread = dict.fromkeys(("ledger", "last_seq", "outbox", "parked", "model"))
+    why = {"state": "blocked", "event": "blocked", "reason": "the work directory is read-only"}
+    return status(**(unread | why | changes))
+
+
 def topic(message: Result | Status) -> str:
     """Where the message is published."""
     return f"inspect/{message.thing}/{'results' if isinstance(message, Result) else 'status'}"

@@ -66,15 +66,15 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How an inspector is."""
+    """How an inspector is; what it reads from its ledger is null while that is not open."""
 
     thing: str
     state: Literal["running", "blocked", "stopped"]
     reason: str | None
-    ledger: str
-    last_seq: Count
-    outbox: Count
-    parked: Count
+    ledger: str | None
+    last_seq: Count | None
+    outbox: Count | None
+    parked: Count | None
     model: Model | None
     settings_errors: tuple[str, ...]
 

@@ -71,7 +71,8 @@ class Tally:
     def _take_result(self, result: Result, received: Received) -> list[Event]:
         if (known := self._recognise(result, received)) is not None:
             return known
-        events = self._gap(result, self._sequence(result, result.seq).receive(result.seq))
+        ledger = (result.thing, result.ledger)
+        events = _gap(ledger, self._sequence(ledger, result.seq).receive(result.seq))
         if self._since and result.captured_at < self._since:
             self._counts["earlier"] += 1
             return events
@@ -109,23 +110,31 @@ class Tally:
         if result.total_latency_ms is not None:
             self._latencies_ms.append(result.total_latency_ms)
 
-    def _sequence(self, message: Result | Status, start: int) -> Sequence:
-        return self._sequences.setdefault((message.thing, message.ledger), Sequence(start))
-
-    def _gap(self, message: Result | Status, numbers: tuple[int, int] | None) -> list[Event]:
-        if numbers is None:
-            return []
-        return [Notice("warning", f"gap: {Gap(message.thing, message.ledger, *numbers)} not received so far")]
+    def _sequence(self, ledger: tuple[str, str], start: int) -> Sequence:
+        return self._sequences.setdefault(ledger, Sequence(start))
 
     def _take_status(self, status: Status) -> list[Event]:
-        sequence = self._sequence(status, status.last_seq)
-        everything_was_sent = status.outbox == 0 and status.parked == 0
-        events = self._gap(status, sequence.reach(status.last_seq)) if everything_was_sent else []
+        events = self._reach(status)
         standing = _standing(status)
         if self._standings.get(status.thing) != standing:
             self._standings[status.thing] = standing
             events.append(standing)
         return events
+
+    def _reach(self, status: Status) -> list[Event]:
+        """The gap that a status opens which says that more was sent than arrived."""
+        if status.ledger is None or status.last_seq is None:
+            return []
+        ledger = (status.thing, status.ledger)
+        sequence = self._sequence(ledger, status.last_seq)
+        everything_was_sent = status.outbox == 0 and status.parked == 0
+        return _gap(ledger, sequence.reach(status.last_seq)) if everything_was_sent else []
+
+
+def _gap(ledger: tuple[str, str], numbers: tuple[int, int] | None) -> list[Event]:
+    if numbers is None:
+        return []
+    return [Notice("warning", f"gap: {Gap(*ledger, *numbers)} not received so far")]
 
 
 def _standing(status: Status) -> Notice:

@@ -1,12 +1,38 @@
 """Payloads -> messages."""
 
 import json
+from pathlib import Path
 
+import jsonschema
 import msgspec
 import pytest
 
 from station.message import MalformedError, Result, Status, read
-from station_samples import MODEL, arrived, fail, result, status, topic
+from station_samples import MODEL, arrived, blocked, fail, result, status, topic
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "schema"
+
+
+def schema(message) -> dict:
+    """The published schema of such a message."""
+    return json.loads((PUBLISHED / f"{type(message).__name__.lower()}.json").read_text("utf-8"))
+
+
+def nullable(message) -> list[str]:
+    """The fields that the published schema lets be null."""
+    fields = schema(message)["$defs"][type(message).__name__]["properties"]
+    return [name for name, field in fields.items() if {"type": "null"} in field.get("anyOf", [])]
+
+
+@pytest.mark.parametrize("message", [result(), fail(), status(), blocked()])
+def test_what_keeps_to_the_published_schema_is_read(message):
+    """Also with each field null that may be."""
+    variants = [{}, *({name: None} for name in nullable(message))]
+    assert len(variants) > 1
+    for change in variants:
+        fields = json.loads(msgspec.json.encode(message)) | change
+        jsonschema.validate(fields, schema(message))
+        read(topic(message), json.dumps(fields).encode())
 
 
 def test_a_result_as_the_inspector_encodes_it_is_read():
@@ -23,6 +49,11 @@ def test_a_status_as_the_inspector_encodes_it_is_read():
     assert message.last_seq == 12
     assert message.model is not None
     assert message.model.version == MODEL.version
+
+
+def test_a_status_for_a_reason_of_a_newer_inspector_is_read():
+    fields = json.loads(msgspec.json.encode(status())) | {"event": "solstice"}
+    assert read(topic(status()), json.dumps(fields).encode()).message == arrived(status()).message
 
 
 def test_fields_of_a_newer_inspector_are_ignored():

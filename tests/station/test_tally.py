@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from inspector.core.message import Latency
 from station.event import Gap, Heard, Notice, Row
 from station.tally import Tally
-from station_samples import arrived, fail, result, status
+from station_samples import arrived, blocked, fail, result, status
 
 
 def feed(tally: Tally, *messages) -> list:
@@ -81,13 +81,21 @@ def test_a_first_status_is_where_counting_starts():
 
 def test_a_state_is_told_when_it_changes_only():
     tally = Tally()
-    blocked = status(state="blocked", reason="model directory x is missing")
-    events = feed(tally, status(), status(), blocked, blocked, status(state="stopped"))
+    waiting = status(state="blocked", reason="model directory x is missing")
+    events = feed(tally, status(), status(), waiting, waiting, status(state="stopped"))
     assert notices(events, "info") == ["line-3 is running, model metal-tag 1.0.0 int8"]
     first, second = notices(events, "warning")
     assert "blocked: model directory x is missing" in first
     assert "stopped" in second
     assert len([event for event in events if isinstance(event, Heard)]) == 5
+
+
+def test_a_status_without_a_ledger_tells_why_and_leaves_the_numbers_alone():
+    events = feed(Tally(), result(1), blocked(), result(3))
+    assert notices(events, "warning") == [
+        "line-3 is blocked: the work directory is read-only",
+        "gap: seq 2 of line-3 (ledger b81e) not received so far",
+    ]
 
 
 def test_a_refused_setting_is_told():
