@@ -56,9 +56,7 @@ class Tally:
             kept=counts["kept"],
             latency_p50_ms=_percentile(ordered, 0.50),
             latency_p99_ms=_percentile(ordered, 0.99),
-            gaps=tuple(
-                Gap(*key, *gap) for key, sequence in self._sequences.items() for gap in sequence.missing
-            ),
+            gaps=self._gaps(),
             repeated=counts["repeated"],
             earlier=counts["earlier"],
             conflicts=counts["conflicts"],
