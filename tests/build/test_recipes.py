@@ -94,7 +94,6 @@ def test_it_may_do_what_it_needs_and_no_more() -> None:
         ("aws.greengrass.ipc.mqttproxy", "aws.greengrass#PublishToIoTCore", "inspect/*/status"),
         ("aws.greengrass.ipc.mqttproxy", "aws.greengrass#SubscribeToIoTCore", "inspect/*/commands"),
         ("aws.greengrass.ipc.pubsub", "aws.greengrass#PublishToTopic", "inspect/*/results"),
-        ("aws.greengrass.ipc.pubsub", "aws.greengrass#PublishToTopic", "inspect/*/status"),
     ]
 
 
