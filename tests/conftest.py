@@ -4,12 +4,20 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+REAL_TAGS = Path(os.environ.get("METAL_TAGS", ROOT.parent / "shared" / "data" / "metal-tags"))
+
+# Real pictures are not part of the repository: where there are none the test is left out, and the header says so.
+collect_ignore = [] if REAL_TAGS.is_dir() else ["system/test_real_tags.py"]
+
+
+def pytest_report_header() -> list[str]:
+    return [f"left out: {name}, no real pictures at {REAL_TAGS} (METAL_TAGS)" for name in collect_ignore]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,12 +45,27 @@ def inspector_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def device_venv(inspector_artifact: Path) -> Path:
-    """An environment with the device's requirements alone, as the artifact's installer makes it; made once."""
-    link = ROOT / ".cache" / "device-venv" / "venv"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    requirements = inspector_artifact / "requirements.lock"
-    command = [sys.executable, str(inspector_artifact / "inspector" / "install.py")]
-    command += ["--requirements", str(requirements), "--venv", str(link)]
-    subprocess.run(command, check=True, env={"PIP_CACHE_DIR": str(ROOT / ".cache" / "pip"), **os.environ})
-    return link
+def make_device_venv(inspector_artifact: Path) -> Callable[[Path], Path]:
+    """Makes an environment with the device's requirements alone, or reuses it, as the artifact's installer does."""
+    installer = [sys.executable, str(inspector_artifact / "inspector" / "install.py")]
+    requirements = ["--requirements", str(inspector_artifact / "requirements.lock")]
+
+    def make(link: Path) -> Path:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        cache = {"PIP_CACHE_DIR": str(ROOT / ".cache" / "pip"), **os.environ}
+        subprocess.run([*installer, *requirements, "--venv", str(link)], check=True, env=cache)
+        return link
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def device_venv(make_device_venv: Callable[[Path], Path]) -> Path:
+    """The environment that the component runs in; kept from one run of the tests to the next."""
+    return make_device_venv(ROOT / ".cache" / "device-venv" / "venv")
+
+
+@pytest.fixture(scope="session")
+def real_tags() -> Path:
+    """The directory of the real pictures."""
+    return REAL_TAGS

@@ -1,11 +1,10 @@
-"""The shipped model on the real pictures, where they are: not part of the repository, so elsewhere this is skipped.
+"""The shipped model on the real pictures, where they are: not part of the repository, so elsewhere this is left out.
 
 Set METAL_TAGS to a directory with ``labels.csv`` and ``images/``.
 """
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TAGS = Path(os.environ.get("METAL_TAGS", ROOT.parent / "shared" / "data" / "metal-tags"))
-
-pytestmark = pytest.mark.skipif(not TAGS.is_dir(), reason=f"no real pictures at {TAGS} (METAL_TAGS)")
 
 
 @pytest.fixture(scope="module")
-def judged() -> list[tuple[dict, list[dict]]]:
+def judged(real_tags: Path) -> list[tuple[dict, list[dict]]]:
     """Result and labelled boxes of each picture."""
-    with (TAGS / "labels.csv").open() as file:
+    with (real_tags / "labels.csv").open() as file:
         labels = {row["image"]: json.loads(row["boxes"]) for row in csv.DictReader(file)}
-    images = [str(TAGS / "images" / name) for name in sorted(labels)]
+    images = [str(real_tags / "images" / name) for name in sorted(labels)]
     command = [sys.executable, "-m", "inspector", "once", "--model", str(ROOT / "models"), *images]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     results = [json.loads(line) for line in run.stdout.splitlines()]
