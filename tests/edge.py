@@ -146,7 +146,7 @@ def held(host: ThreadedHost) -> Iterator[None]:
 
     async def hold() -> None:
         is_held.set()
-        release.wait(30)
+        assert release.wait(30), "the test took longer than the host can be held"
 
     holding = host.submit(hold())
     assert is_held.wait(10)

@@ -35,8 +35,11 @@ class Mosquitto:
     def stop(self) -> None:
         if self._process:
             self._process.terminate()
-            self._process.wait(10)
-            self._process = None
+            try:
+                self._process.wait(10)
+            finally:
+                self._process.kill()
+                self._process = None
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,11 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """Makes brokers, not yet started; stops them."""
     if PROGRAM is None:
         pytest.skip("mosquitto is not installed: apt install mosquitto")
-    made: list[Mosquitto] = []
+    with ExitStack() as stops:
 
-    def make(config: str = "allow_anonymous true") -> Mosquitto:
-        made.append(Mosquitto(tmp_path, config))
-        return made[-1]
+        def make(config: str = "allow_anonymous true") -> Mosquitto:
+            broker = Mosquitto(tmp_path, config)
+            stops.callback(broker.stop)
+            return broker
 
-    yield make
-    for broker in made:
-        broker.stop()
+        yield make

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -148,15 +149,20 @@ def test_a_broker_that_never_comes_is_a_failure(capsys):
 @pytest.mark.parametrize("options", [["--json"], []])
 def test_a_reader_that_goes_away_ends_it_quietly(broker, options):
     command = [sys.executable, "-m", "station", "watch", "--broker", broker.url, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    assert process.stdout
-    assert "connected" in (process.stderr if options else process.stdout).readline()
-    process.stdout.close()
-    send(broker, result(1), result(2))
-    assert process.wait(20) == 1
-    assert "Traceback" not in process.stderr.read()
-    process.stderr.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = threading.Timer(30, process.kill)
+        deadline.start()
+        try:
+            assert process.stderr
+            assert process.stdout
+            assert "connected" in (process.stderr if options else process.stdout).readline()
+            process.stdout.close()
+            send(broker, result(1), result(2))
+            assert process.wait(20) == 1
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            deadline.cancel()
+            process.kill()
 
 
 @pytest.mark.parametrize(
