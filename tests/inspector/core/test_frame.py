@@ -1,9 +1,11 @@
 """Image file bytes to pixels, or the reason why not."""
 
+import itertools
 import struct
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -200,6 +202,68 @@ def test_what_follows_the_picture_does_no_harm(data) -> None:
     """Padding and trailing data of cameras are ignored."""
     np.testing.assert_array_equal(decoded(data + b"\0" * 64), decoded(data))
     np.testing.assert_array_equal(decoded(data + b"serial number 17"), decoded(data))
+
+
+SAMPLES = sorted((Path(__file__).parents[3] / "sample_images").glob("*.jpg"))
+WHOLE = SAMPLES[0].read_bytes()
+
+
+def hole(content: bytes) -> bytes:
+    half = len(WHOLE) // 2
+    return WHOLE[:half] + content + WHOLE[half + len(content) :]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(WHOLE[: len(WHOLE) * percent // 100] + b"\xff\xd9" for percent in (30, 50, 95)),
+        WHOLE[:-200] + b"\xff\xd9",
+        hole(bytes(4_096)),
+        hole(bytes(512)),
+        hole(np.random.default_rng(0).bytes(512)),
+        WHOLE[: len(WHOLE) // 2] + WHOLE[len(WHOLE) // 2 + 512 :],
+        WHOLE[: len(WHOLE) // 2] + SAMPLES[1].read_bytes(),
+        WHOLE + SAMPLES[1].read_bytes(),
+    ],
+    ids=[
+        "end behind 30 %", "end behind 50 %", "end behind 95 %", "the last 200 bytes lack", "4 KiB of zeros",
+        "512 zeros", "noise", "512 bytes lack", "half a picture and another", "two pictures",
+    ],
+)  # fmt: skip
+def test_a_damaged_jpeg_is_refused(data, capfd) -> None:
+    """What a decoder would fill with grey is not inspected, and nothing is written to standard error."""
+    assert refusal(data) == "unreadable"
+    assert capfd.readouterr().err == ""
+
+
+def test_several_pictures_that_the_file_announces() -> None:
+    """Of a multi-picture JPEG, which says that it is one, the first picture is inspected."""
+    announced = WHOLE[:2] + b"\xff\xe2" + struct.pack(">H", 8) + b"MPF\0\0\0" + WHOLE[2:]
+    np.testing.assert_array_equal(decoded(announced + WHOLE), decoded(WHOLE))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+def test_a_sound_picture_is_read(sample) -> None:
+    """The sample pictures, as they are."""
+    assert decoded(sample.read_bytes()).shape == (300, 450, 3)
+
+
+ENCODINGS = list(
+    itertools.product((0, 1), (0, 1, 7), (0, 1), (0x411111, 0x221111, 0x211111, 0x121111, 0x111111))
+)
+FLAT = np.full((33, 49, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "pixels", [PICTURE, PICTURE[..., :1], PICTURE[:1, :1], FLAT, FLAT * 0, FLAT * 0 + 255]
+)
+def test_a_sound_jpeg_of_any_encoding_is_read(pixels) -> None:
+    """Baseline or progressive, restart markers or none, optimized, of any sampling; also one flat grey."""
+    names = (cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL, cv2.IMWRITE_JPEG_OPTIMIZE)
+    names += (cv2.IMWRITE_JPEG_SAMPLING_FACTOR,)
+    for values in ENCODINGS:
+        parameters = itertools.chain.from_iterable(zip(names, values, strict=True))
+        assert decoded(encoded(".jpg", pixels, *parameters)).shape[:2] == pixels.shape[:2]
 
 
 @pytest.mark.parametrize(
