@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -34,9 +35,11 @@ def assemble(
     if settings.source_mode == "cycle":
         settings = msgspec.structs.replace(settings, after_inspection="leave")
     root = _image_directory(work, settings)
+    archive_directory = work / settings.archive_directory
+    _keep_apart(root, (archive_directory, work))
     archive = None
     if settings.after_inspection == "archive":
-        archive = Archive(work / settings.archive_directory, settings.archive_max_megabytes * 1_000_000)
+        archive = Archive(archive_directory, settings.archive_max_megabytes * 1_000_000)
     pipeline = Pipeline(
         Examiner(thing, office.ledger.id, settings, detector),
         Claims(root, settings, archive),
@@ -48,9 +51,17 @@ def assemble(
     return Line(pipeline, candidates, office.ledger.unsettled(), report, failed)
 
 
+def _keep_apart(root: Path, ours: Iterable[Path]) -> None:
+    """What we put away below the image directory would be inspected again, and again."""
+    for directory in ours:
+        if Path(os.path.realpath(directory)).is_relative_to(root):
+            fix = "choose another ImageDirectory or ArchiveDirectory"
+            raise Blocked(f"image directory {root}", f"{directory} lies in it", fix)
+
+
 def _image_directory(work: Path, settings: Settings) -> Path:
     """The image directory, links resolved; one inside the work directory is made, any other is waited for."""
-    root = (work / settings.image_directory).resolve()
+    root = Path(os.path.realpath(work / settings.image_directory))
     try:
         if root.is_relative_to(work.resolve()):
             root.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -59,7 +70,7 @@ def _image_directory(work: Path, settings: Settings) -> Path:
                 f"image directory {root}", "it is missing", "create it, mount it or mend ImageDirectory"
             )
     except OSError as error:
-        raise Blocked(f"image directory {root}", error.strerror, "mend ImageDirectory") from error
+        raise Blocked(f"image directory {root}", error, "mend ImageDirectory") from error
     return root
 
 

@@ -25,7 +25,7 @@ from inspector.core.message import Status, StatusEvent, topic
 from inspector.core.naming import rfc3339
 from inspector.core.settings import Settings, SettingsError, parse
 from inspector.examiner import Judged
-from inspector.ports import Blocked, Denied, Refused, Unreachable
+from inspector.ports import Blocked, Denied, LedgerBlocked, Refused, Unreachable
 from inspector.shell import greengrass as ipc
 from inspector.shell.greengrass import Greengrass
 from inspector.tally import Tally
@@ -38,7 +38,13 @@ RETRY_S = 2.0
 """How often what is missing is tried again."""
 POLL_S = 30.0
 """How often the configuration is read unasked: Greengrass Lite loses subscriptions silently."""
+RENEWAL_S = 600.0
+"""How often the subscription to commands is renewed, for the same reason."""
 FIRST_STATUS_S = 60.0
+MAX_REASON = 1_000
+"""Characters of a reason or an error in a message: Greengrass Lite closes the connection at about 7 kB."""
+MAX_ERRORS = 10
+"""Errors of a configuration in a message; the log has all."""
 
 _IPC_ERRORS = (Unreachable, Denied, Refused)
 
@@ -96,7 +102,10 @@ class Component:
         self._settings: Settings | None = None
         self._settings_errors: tuple[str, ...] = ()
         self._blocked: str | None = None
-        self._retry, self._poll, self._status = Every(RETRY_S), Every(POLL_S), Every(FIRST_STATUS_S)
+        self._next_event: StatusEvent = "start"
+        """What the next start of the line is due to, unless it was blocked before."""
+        self._retry, self._poll, self._renewal = Every(RETRY_S), Every(POLL_S), Every(RENEWAL_S)
+        self._status = Every(FIRST_STATUS_S)
 
     def stop(self) -> None:
         """Let ``run`` end in order. May be called from a signal handler."""
@@ -137,7 +146,8 @@ class Component:
     def _handle(self, mail: Mail) -> None:
         match mail:
             case WorkFailed(error):
-                raise error
+                if self._works.has_failed:  # else it came from works that were closed meanwhile
+                    raise error
             case ipc.ConfigurationChanged():
                 self._read_configuration()
             case ipc.ValidationRequested(deployment_id, configuration):
@@ -156,7 +166,7 @@ class Component:
             self._complete()
         if self._is_connected and self._poll.is_due():
             self._read_configuration()
-            self._listen()
+            self._greengrass.listen(self._topic("commands"), renew=self._renewal.is_due())
         if self._settings and self._works.is_inspecting and self._works.follow_model(self._settings):
             self._works.complete(self._settings)
             self._publish_status("model")
@@ -173,27 +183,27 @@ class Component:
             raise Blocked("configuration", errors, "deploy a valid one")
         if not self._works.is_inspecting:
             self._works.complete(self._settings)
-            event: StatusEvent = "unblocked" if self._blocked else "start"
-            self._blocked = None
+            event = "unblocked" if self._blocked else self._next_event
+            self._blocked, self._next_event = None, "configuration"
             self._publish_status(event)
 
     def _connect(self) -> None:
         """Connect and subscribe. While the line runs, a missing connection does not stop it."""
         try:
             self._greengrass.connect()
-            self._is_connected = True
-            self._read_configuration()
-            self._listen()
-            self._greengrass.report_running()
-        except _IPC_ERRORS as error:
+        except Unreachable as error:
             log.warning("not connected to Greengrass", extra={"cause": str(error), "retry_s": RETRY_S})
             return
+        self._is_connected = True
         log.info("connected to Greengrass", extra={"thing": self._thing})
+        self._read_configuration()
+        self._greengrass.listen(self._topic("commands"))
         if self._works.office:
             self._works.office.reconnected()
-
-    def _listen(self) -> None:
-        self._greengrass.listen(self._topic("commands"))
+        try:
+            self._greengrass.report_running()
+        except _IPC_ERRORS as error:
+            log.warning("state not reported", extra={"cause": str(error)})
 
     def _read_configuration(self) -> None:
         """Apply the configuration where it changed and is valid; otherwise the last valid one stays."""
@@ -210,7 +220,8 @@ class Component:
         except SettingsError as error:
             self._settings_errors = error.errors
             log.error("configuration refused", extra={"errors": "; ".join(error.errors)})
-            self._publish_status("configuration")
+            if self._settings:
+                self._publish_status("configuration")
             return
         self._settings_errors = ()
         for warning in warnings:
@@ -219,13 +230,15 @@ class Component:
 
     def _apply(self, settings: Settings) -> None:
         if settings == self._settings:
+            if self._works.office:  # what else changed may be a policy
+                self._works.office.retry_parked()
             return
         self._works.close()
         self._settings = settings
         self._status.interval_s = settings.status_interval_seconds
         logging.getLogger().setLevel(settings.log_level)
         log.info("configuration applied")
-        self._listen()
+        self._greengrass.listen(self._topic("commands"))
         self._retry.make_due()
 
     def _validate(self, deployment_id: str, configuration: Mapping[str, Any]) -> None:
@@ -254,7 +267,9 @@ class Component:
                 error = "the ledger is not open: " + (self._blocked or "starting")
         except (msgspec.DecodeError, ValueError) as problem:
             error = str(problem)
-        response = commands.Response("edge-inspector/response/1", self._thing, request, error, results)
+        response = commands.Response(
+            "edge-inspector/response/1", self._thing, request, _short(error), results
+        )
         self._publish("commands/response", response)
 
     def _count(self, judged: Judged) -> None:
@@ -264,19 +279,17 @@ class Component:
         self._mail.put(WorkFailed(error))
 
     def _block(self, reason: Blocked) -> None:
-        """Stop what still runs and say why nothing is inspected, once for each reason."""
-        self._close_works()
+        """Stop the line, and say why nothing is inspected, once for each reason. The couriers work on, unless it is
+        the ledger that fails."""
+        if isinstance(reason, LedgerBlocked):
+            self._works.close()
+        else:
+            self._works.stop_line()
         if str(reason) == self._blocked:
             return
         self._blocked = str(reason)
         log.error("blocked", extra={"cause": self._blocked, "retry_s": RETRY_S})
         self._publish_status("blocked")
-
-    def _close_works(self) -> None:
-        try:
-            self._works.close()
-        except Blocked as reason:
-            log.error("not closed in order", extra={"cause": str(reason)})
 
     def _shut_down(self) -> None:
         try:
@@ -285,7 +298,7 @@ class Component:
         except Blocked as reason:
             log.error("status not published", extra={"cause": str(reason)})
         self._greengrass.close()
-        self._close_works()
+        self._works.close()
 
     def _publish_status(self, event: StatusEvent) -> None:
         self._status.restart()
@@ -302,7 +315,7 @@ class Component:
             version=__version__,
             state="stopped" if event == "stop" else state,
             event=event,
-            reason=None if works.is_inspecting else self._blocked,
+            reason=None if works.is_inspecting else _short(self._blocked),
             ledger=ledger.id if ledger else None,
             last_seq=ledger.last_seq() if ledger else None,
             verdicts=ledger.verdicts() if ledger else {},
@@ -310,7 +323,7 @@ class Component:
             parked=ledger.count("parked") if ledger else None,
             model=works.detector.info if works.detector else None,
             disk_free_bytes=shutil.disk_usage(works.work).free,
-            settings_errors=self._settings_errors,
+            settings_errors=self._settings_errors[:MAX_ERRORS],
             **asdict(self._tally.figures(time.monotonic())),
         )
 
@@ -326,3 +339,7 @@ class Component:
     def _topic(self, kind: str) -> str:
         prefix = self._settings.topic_prefix if self._settings else Settings().topic_prefix
         return topic(prefix, self._thing, kind)
+
+
+def _short(text: str | None) -> str | None:
+    return text and text[:MAX_REASON]

@@ -51,8 +51,9 @@ class Courier:
         self._wake.set()
 
     def retry(self) -> None:
-        """The connection is back: try at once."""
+        """The connection is back, or a policy may have been mended: try at once."""
         self._retry_s = 0.0
+        self._denials = 0
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:

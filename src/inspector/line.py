@@ -52,7 +52,10 @@ class Line:
         self._taker.start()
 
     def stop(self) -> None:
-        """Take no more frames, conclude those taken, and return when that is done."""
+        """Take no more frames, conclude the one under way, and return when that is done.
+
+        Those that wait stay claimed, where the next run finds them.
+        """
         self._stop.set()
         self._taker.join()
         self._concluder.join()
@@ -67,6 +70,8 @@ class Line:
     def _take(self) -> None:
         try:
             for entry in self._unsettled:
+                if self._stop.is_set():
+                    return
                 self._pipeline.finish(entry)
             for candidate in self._candidates(self._stop):
                 if self._stop.is_set():
@@ -94,5 +99,6 @@ class Line:
 
     def _conclude(self) -> None:
         while (taken := self._taken.get()) is not None:
-            self._report(self._pipeline.conclude(taken))
+            if not self._stop.is_set():
+                self._report(self._pipeline.conclude(taken))
             self._taken.task_done()

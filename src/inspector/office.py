@@ -65,6 +65,13 @@ class Office:
         for courier in self._couriers:
             courier.wake()
 
+    def retry_parked(self) -> None:
+        """Something changed that may let parked results through, such as a policy."""
+        unparked = self.ledger.unpark()
+        log.info("parked results are tried again", extra={"results": unparked})
+        for courier in self._couriers:
+            courier.retry()
+
     def reconnected(self) -> None:
         """Publish again what may have been lost with the connection, and all that waits."""
         republished = self.ledger.republish(time.time() - REPUBLISH_S)

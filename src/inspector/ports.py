@@ -25,6 +25,10 @@ class Blocked(Exception):
         super().__init__(f"{thing}: {cause}; {fix}".encode("utf-8", "backslashreplace").decode())
 
 
+class LedgerBlocked(Blocked):
+    """It is the ledger itself that cannot be read or written."""
+
+
 class ImageGoneError(Exception):
     """The file to keep was removed or overwritten by somebody else, or cannot be read."""
 

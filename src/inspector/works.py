@@ -38,7 +38,9 @@ class Works:
         self._greengrass = greengrass
         self._report = report
         self._failed = failed
-        self._has_failed = False
+        self.has_failed = False
+        """Whether a thread of what is built now has failed; others may fail in its wake."""
+        self._is_new = True
         self._model_path: Path | None = None
         self._line: Line | None = None
         self._lock: int | None = None
@@ -52,16 +54,25 @@ class Works:
         """Build what is missing, in the order in which one part needs the other. Raises Blocked."""
         self._take_lock()
         if self.office is None:
-            self.office = Office(self.work, self._thing, settings, self._greengrass, self._fail)
+            self._open_office(settings)
         if self.detector is None:
             self._model_path = self._find_model(settings)
             self.detector = _load(self._model_path, settings)
+        elif self._line is None:
+            self.follow_model(settings)
         if self._line is None:
+            assert self.office
             self._line = assemble(
                 self.work, self._thing, settings, self.detector, self.office, self._inspected, self._fail
             )
             self._line.start()
             log.info("inspecting", extra={"images": settings.image_directory} | _describe(self.detector))
+
+    def _open_office(self, settings: Settings) -> None:
+        self.office = Office(self.work, self._thing, settings, self._greengrass, self._fail)
+        if self._is_new:  # the nucleus may have restarted too, and lost what it had accepted
+            self.office.reconnected()
+        self._is_new = False
 
     def follow_model(self, settings: Settings) -> bool:
         """Take the model that a deployment has moved into place; whether there is a new one.
@@ -83,10 +94,11 @@ class Works:
         return True
 
     def stop_line(self) -> None:
-        """Take no more images, finish those taken."""
+        """Take no more images, finish the one under way. The couriers work on."""
         line, self._line = self._line, None
         if line:
             line.stop()
+        self.has_failed = False
 
     def close(self) -> None:
         """Stop the line and the couriers in order; what they were doing is in the ledger."""
@@ -95,13 +107,11 @@ class Works:
         office, self.office = self.office, None
         if office:
             office.close()
-        self._has_failed = False
+        self.has_failed = False
 
     def _fail(self, error: Exception) -> None:
-        """Tell of the first thread that fails: the others may fail in its wake."""
-        if not self._has_failed:
-            self._has_failed = True
-            self._failed(error)
+        self.has_failed = True
+        self._failed(error)
 
     def _inspected(self, judged: Judged) -> None:
         self._report(judged)
@@ -110,19 +120,24 @@ class Works:
 
     def _find_model(self, settings: Settings) -> Path:
         """Where the model directory leads now: ``current`` is a symlink that a deployment moves."""
-        return (self.work / settings.model_directory).resolve()
+        return Path(os.path.realpath(self.work / settings.model_directory))
 
     def _take_lock(self) -> None:
         """A process that outlived its nucleus may still work in this directory; there must be one at a time."""
         if self._lock is not None:
             return
-        lock = os.open(self.work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        name = f"work directory {self.work}"
+        try:
+            lock = os.open(self.work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise Blocked(
+                name, error.strerror, "let the component's user write there, and make room"
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(lock)
-            cause = "another inspector works in it"
-            raise Blocked(f"work directory {self.work}", cause, "stop that one") from error
+            raise Blocked(name, "another inspector works in it", "stop that one") from error
         self._lock = lock
 
 

@@ -126,7 +126,8 @@ def test_a_denied_command_topic_does_not_stop_the_component(
 def test_listening_again_opens_only_what_is_missing(
     adapter: Greengrass, mail: queue.SimpleQueue, host: ThreadedHost
 ):
-    """``listen`` may be called from time to time; with another command topic that one alone is opened anew."""
+    """``listen`` may be called from time to time: with another command topic, or to renew it, that one alone is
+    opened anew."""
     merge = host.host.configuration.merge
     in_host(host, lambda: merge(COMPONENT, (), {"accessControl": access("inspect/*")}, now_ms()))
     for topic in (COMMANDS, COMMANDS, "inspect/other/commands"):
@@ -137,6 +138,11 @@ def test_listening_again_opens_only_what_is_missing(
     assert mail.get(timeout=10) == ConfigurationChanged()
     adapter.configuration()
     assert mail.empty()
+    (before,) = host.host.iot_core._subscriptions
+    adapter.listen("inspect/other/commands", renew=True)
+    until(lambda: {before} ^ host.host.iot_core._subscriptions > {before}, "another one is there")
+    until(lambda: before not in host.host.iot_core._subscriptions, "the one before has gone")
+    assert {each.filter for each in host.host.iot_core._subscriptions} == wanted
 
 
 def test_a_lost_connection_is_said_and_made_again(

@@ -219,6 +219,56 @@ def test_an_unusable_archive_blocks_until_it_is_mended(edge: Edge, tmp_path: Pat
     edge.wait_for_results(1)
 
 
+def test_what_was_decided_is_published_while_the_line_is_blocked(edge: Edge, tmp_path: Path):
+    """A missing model stops the line, not the couriers: the status tells of the ledger, and ``resend`` works."""
+    edge.start()
+    edge.drop(FAILING, "a.jpg")
+    (result,) = edge.wait_for_results(1)
+    edge.deploy(ModelDirectory=str(tmp_path / "nowhere"))
+    status = edge.wait_for_status(lambda status: status["event"] == "blocked")
+    assert (status["ledger"], status["last_seq"], status["outbox"]) == (result["ledger"], 1, 0)
+    response = edge.command({"command": "resend", "ledger": result["ledger"], "first": 1, "last": 1})
+    assert (response["error"], response["results"]) == (None, 1)
+    assert edge.wait_for_results(2)[1] == result
+
+
+def test_a_mended_policy_lets_results_through_at_once(edge: Edge):
+    """What accessControl denied is tried again when the configuration changes, without a restart."""
+    service = "aws.greengrass.ipc.mqttproxy"
+    narrow = {"com.edgeinspector.Inspector:mqttproxy:1": {"resources": ["inspect/*/status"]}}
+    wide = {
+        "com.edgeinspector.Inspector:mqttproxy:1": {"resources": ["inspect/*/status", "inspect/*/results"]}
+    }
+    edge.start(accessControl={service: narrow})
+    edge.drop(FAILING, "a.jpg")
+    until(lambda: "WARNING publish denied target=iot_core" in edge.log, "it is denied")
+    pid = edge.pid
+    edge.deploy(accessControl={service: wide})
+    until(lambda: len(edge.results) == 1, "it is published before the pause of 10 s is over", 5)
+    assert edge.pid == pid
+
+
+def test_a_new_process_publishes_the_last_minute_again(edge: Edge):
+    """A nucleus that restarts loses what it had accepted, and its components start anew: they say it again."""
+    edge.start()
+    for number in range(2):
+        edge.drop(FAILING, f"{number}.jpg")
+    edge.wait_for_results(2)
+    edge.restart()
+    results = edge.wait_for_results(4)
+    assert sorted(each["seq"] for each in results) == [1, 1, 2, 2]
+    assert len({each["id"] for each in results}) == 2
+
+
+@pytest.mark.parametrize("depth", [1_000, 50_000])
+def test_no_command_kills_it(edge: Edge, depth: int):
+    """A command that is nested without end is answered like any other nonsense."""
+    edge.start()
+    nonsense = b'{"x": ' + b"[" * depth + b"]" * depth + b', "command": "status"}'
+    assert edge.command(nonsense)["error"]
+    assert edge.command({"command": "status"})["error"] is None
+
+
 def test_a_deployment_with_an_invalid_configuration_is_rejected_with_every_error(edge: Edge):
     """The validity report names all that is wrong; the component goes on with what it had."""
     edge.start()
@@ -242,6 +292,7 @@ def test_a_change_of_configuration_takes_effect_without_a_restart(edge: Edge):
     until(lambda: "after.jpg" in edge.verdicts(), "the second verdict")
     assert edge.verdicts() == {"before.jpg": ("review", ("uncertain",)), "after.jpg": ("fail", ("defect",))}
     assert edge.pid == pid
+    edge.wait_for_status(lambda status: status["event"] == "configuration")
 
 
 def test_a_silent_nucleus_does_not_keep_it_from_stopping(edge: Edge):

@@ -54,4 +54,6 @@ def parse(payload: bytes) -> Command:
         command: Command = msgspec.json.decode(payload, type=Command)
     except UnicodeDecodeError as error:
         raise msgspec.DecodeError(f"a command is UTF-8: {error}") from error
+    except RecursionError as error:
+        raise msgspec.DecodeError("a command is not nested so deeply") from error
     return command

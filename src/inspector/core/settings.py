@@ -6,6 +6,7 @@ The table in ``docs/configuration.md`` is generated from these fields.
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -20,6 +21,10 @@ IGNORED_KEYS = frozenset({"accesscontrol"})
 """Part of every Greengrass configuration, none of the component's business."""
 
 _DEFAULT_THRESHOLDS = Thresholds(confidence=0.5, low_confidence=0.25)
+
+
+MAX_SHOWN = 120
+"""Characters of a wrong value, and of what is said of it, that an error shows."""
 
 
 class ClassThresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="pascal"):
@@ -196,7 +201,7 @@ def parse(configuration: Mapping[str, Any]) -> tuple[Settings, tuple[str, ...]]:
             try:
                 values[known.name] = msgspec.convert(value, known.type, strict=False)
             except msgspec.ValidationError as error:
-                errors.append(f"{known.encode_name}={value!r}: {error}")
+                errors.append(f"{known.encode_name}={_short(repr(value))}: {_short(str(error))}")
         elif key.lower() not in IGNORED_KEYS:
             warnings.append(_unknown(key))
     settings = Settings(**values)
@@ -212,14 +217,29 @@ def _combinations(settings: Settings) -> list[str]:
     for name in ("ignore_pattern", "part_pattern", "capture_time_pattern"):
         try:
             re.compile(getattr(settings, name))
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             errors.append(f"{name.title().replace('_', '')} is no regular expression: {error}")
+    errors += [
+        f"{name.title().replace('_', '')} holds a zero byte"
+        for name in ("image_directory", "model_directory", "archive_directory")
+        if "\0" in getattr(settings, name)
+    ]
+    if _lies_in(settings.archive_directory, settings.image_directory):
+        errors.append(
+            "ArchiveDirectory lies in ImageDirectory, where what is archived would be inspected again"
+        )
     for of_class, accept, floor in _given_thresholds(settings):
         if accept is not None and floor is not None and floor > accept:
             errors.append(
                 f"LowConfidenceThreshold{of_class} {floor:g} is above ConfidenceThreshold{of_class} {accept:g}"
             )
     return errors
+
+
+def _lies_in(inner: str, outer: str) -> bool:
+    """Whether one path is the other or below it, by their text; both relative to the same directory."""
+    inner, outer = (posixpath.normpath(posixpath.join("/work", path)) for path in (inner, outer))
+    return posixpath.commonpath((inner, outer)) == outer
 
 
 def _given_thresholds(settings: Settings) -> list[tuple[str, float | None, float | None]]:
@@ -254,4 +274,9 @@ def _out_of_sight(settings: Settings) -> list[str]:
 def _unknown(key: str) -> str:
     names = [each.encode_name for each in msgspec.structs.fields(Settings)]
     close = difflib.get_close_matches(key, names, n=1)
-    return f"unknown key {key} is ignored" + (f"; did you mean {close[0]}?" if close else "")
+    return f"unknown key {_short(key)} is ignored" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _short(text: str) -> str:
+    """Fit for a message of limited size."""
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

@@ -156,31 +156,39 @@ class Greengrass:
         request = model.SendConfigurationValidityReportRequest(configuration_validity_report=report)
         self._call("new_send_configuration_validity_report", request)
 
-    def listen(self, command_topic: str) -> None:
+    def listen(self, command_topic: str, *, renew: bool = False) -> None:
         """Subscribe to configuration changes, validation requests and commands, where that is not done already.
 
-        Nothing is waited for: offline, classic Greengrass answers a subscription to AWS IoT Core only once it is
-        online. What is refused or not served is said in the log, once, and tried again when this is called again.
+        ``renew`` subscribes to commands again in any case: Greengrass Lite loses subscriptions silently. Nothing is
+        waited for: offline, classic Greengrass answers a subscription to AWS IoT Core only once it is online. What
+        is refused or not served is said in the log, once, and tried again when this is called again.
         """
         configuration = model.SubscribeToConfigurationUpdateRequest(key_path=[])
         validation = model.SubscribeToValidateConfigurationUpdatesRequest()
         commands = model.SubscribeToIoTCoreRequest(topic_name=command_topic, qos=model.QOS.AT_LEAST_ONCE)
         self._subscribe("new_subscribe_to_configuration_update", configuration, self._on_configuration)
         self._subscribe("new_subscribe_to_validate_configuration_updates", validation, self._on_validation)
-        self._subscribe("new_subscribe_to_iot_core", commands, self._on_command, command_topic)
+        self._subscribe("new_subscribe_to_iot_core", commands, self._on_command, command_topic, renew=renew)
 
     def _subscribe(
-        self, name: str, request: Any, on_event: Callable[[Any], None], topic: str | None = None
+        self,
+        name: str,
+        request: Any,
+        on_event: Callable[[Any], None],
+        topic: str | None = None,
+        *,
+        renew: bool = False,
     ) -> None:
         known = self._subscriptions.get(name)
-        if self._client is None or (known and known.topic == topic and not known.is_over):
+        is_open = known and known.topic == topic and not known.is_over
+        if self._client is None or (is_open and not renew):
             return
-        if known:
-            known.close()
         cause = known.cause if known and known.topic == topic else None
         stream = _Stream(on_event, self._report_lost(), topic, cause)
         self._subscriptions[name] = stream
         stream.open(getattr(self._client, name), request)
+        if known:
+            known.close()
 
     def _on_configuration(self, _: model.ConfigurationUpdateEvents) -> None:
         self._deliver(ConfigurationChanged())

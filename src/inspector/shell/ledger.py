@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.core.verdict import VerdictName
-from inspector.ports import Blocked, Decision, Entry, Target
+from inspector.ports import Decision, Entry, LedgerBlocked, Target
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ _ENTRY = "SELECT seq, id, path, source, mtime_ns, size_bytes, keep, message, ima
 
 
 class SqliteLedger:
-    """A ledger in one SQLite file. May be called from any thread. Raises Blocked where the disk fails it."""
+    """A ledger in one SQLite file. May be called from any thread. Raises LedgerBlocked where the disk fails it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -76,7 +76,7 @@ class SqliteLedger:
         try:
             with self._transaction():
                 self._db.execute("DELETE FROM attempts WHERE run = ?", (self._run,))
-        except Blocked as error:
+        except LedgerBlocked as error:
             log.warning("attempts not withdrawn", extra={"cause": str(error)})
         finally:
             self._db.close()
@@ -221,7 +221,7 @@ class SqliteLedger:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             fix = "deploy that version again or move the file away"
-            raise Blocked(f"ledger {self._path}", f"written by a later version (schema {version})", fix)
+            raise LedgerBlocked(f"ledger {self._path}", f"written by a later version (schema {version})", fix)
         if version == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION};")
             self._db.execute("INSERT INTO ledger VALUES (?)", (uuid.uuid4().hex[:16],))
@@ -251,7 +251,7 @@ class SqliteLedger:
                 yield
             except sqlite3.Error as error:
                 is_operational = isinstance(error, sqlite3.OperationalError)
-                raise Blocked(
+                raise LedgerBlocked(
                     f"ledger {self._path}", error, _FIX if is_operational else _FIX_CORRUPT
                 ) from error
 

@@ -6,6 +6,9 @@ import json
 import logging
 import sys
 
+BURST = 20
+WINDOW_S = 60.0
+
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "message",
     "asctime",
@@ -23,6 +26,27 @@ class KeyValueFormatter(logging.Formatter):
         if record.exc_info:
             extra["traceback"] = self.formatException(record.exc_info)
         return " ".join(parts + [f"{key}={_quote(value)}" for key, value in extra.items()])
+
+
+class Throttle(logging.Filter):
+    """Lets through ``BURST`` records of an event every ``WINDOW_S``; the next one says how many were ``left_out``.
+
+    A camera that delivers nothing but broken files must not fill the disk with log lines.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._windows: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        started_s, count = self._windows.get(record.msg, (record.created, 0))
+        if not 0 <= record.created - started_s < WINDOW_S:
+            if count > BURST:
+                record.left_out = count - BURST
+            started_s, count = record.created, 0
+        self._windows[record.msg] = (started_s, count + 1)
+        return count < BURST
 
 
 def _quote(value: object) -> str:
@@ -44,6 +68,7 @@ def set_up(level: str) -> None:
     loud.setLevel(logging.WARNING)
     for handler in (quiet, loud):
         handler.setFormatter(KeyValueFormatter())
+    loud.addFilter(Throttle())
     logging.basicConfig(level=level, handlers=[quiet, loud], force=True)
     # The SDK logs what it also raises, and at DEBUG the token: our own lines say it once, and without.
     logging.getLogger("awsiot").setLevel(logging.CRITICAL)

@@ -21,6 +21,10 @@ def errors(configuration: dict) -> tuple[str, ...]:
     return caught.value.errors
 
 
+WRONG = {"LogLevel": "loud"}
+"""So that there is an error in any case."""
+
+
 def test_an_empty_configuration_is_valid() -> None:
     """The component starts with nothing configured, and says nothing about it."""
     assert parse({}) == (Settings(), ())
@@ -124,6 +128,43 @@ def test_a_pattern_that_is_none_is_refused(key) -> None:
     (error,) = errors({key: "tag-(\\d+"})
     assert error.startswith(f"{key} is no regular expression: ")
     assert "position 4" in error
+
+
+@pytest.mark.parametrize("pattern", ["x{99999999999}", "(" * 5_000 + ")" * 5_000])
+def test_a_pattern_that_breaks_the_compiler_is_refused(pattern) -> None:
+    """It is refused like any other, and ends no process."""
+    (error,) = errors({"PartPattern": pattern})
+    assert error.startswith("PartPattern is no regular expression: ")
+
+
+@pytest.mark.parametrize("key", ["ImageDirectory", "ModelDirectory", "ArchiveDirectory"])
+def test_a_path_holds_no_zero_byte(key) -> None:
+    """No system call takes one."""
+    assert errors({key: "a\0b"}) == (f"{key} holds a zero byte",)
+
+
+@pytest.mark.parametrize(
+    ("images", "archive", "is_valid"),
+    [
+        ("images", "images/archive", False),
+        ("images", "images", False),
+        (".", "archive", False),
+        ("/data", "/data/../data/old", False),
+        ("images", "images-old", True),
+        ("/data/in", "/data/out", True),
+        ("images/in", "images", True),
+    ],
+)
+def test_the_archive_lies_outside_the_image_directory(images, archive, is_valid) -> None:
+    """What is archived there would be inspected again, and again."""
+    found = errors({"ImageDirectory": images, "ArchiveDirectory": archive, **WRONG})
+    assert any("ArchiveDirectory lies in ImageDirectory" in error for error in found) != is_valid
+
+
+def test_an_error_shows_no_more_of_a_value_than_fits() -> None:
+    """Errors go into messages of limited size."""
+    (error,) = errors({"SourceMode": "x" * 100_000})
+    assert len(error) < 300
 
 
 def test_every_error_is_named_in_one_message() -> None:

@@ -72,3 +72,18 @@ def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
     written = capsys.readouterr()
     assert written.out == "INFO event n=20\n"
     assert written.err == "WARNING event n=30\nERROR event n=40\n"
+
+
+def test_a_flood_of_warnings_is_counted_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one event a few lines a minute are written; the first of the next minute says how many were left out."""
+    log.set_up("INFO")
+    logger = logging.getLogger("inspector.test")
+    for number in range(log.BURST + 5):
+        logger.warning("image not inspected", extra={"number": number})
+    logger.warning("another event")
+    later = logger.makeRecord(logger.name, logging.WARNING, "", 0, "image not inspected", (), None)
+    later.created += log.WINDOW_S + 1
+    logger.handle(later)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == log.BURST + 2
+    assert lines[-2:] == ["WARNING another event", "WARNING image not inspected left_out=5"]

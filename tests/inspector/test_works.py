@@ -1,0 +1,54 @@
+"""The parts of one work directory, where it does not let them work."""
+
+from pathlib import Path
+
+import pytest
+
+from inspector.assembly import _keep_apart
+from inspector.core.settings import Settings
+from inspector.ports import Blocked
+from inspector.shell.greengrass import Greengrass
+from inspector.works import Works
+
+
+def works(directory: Path) -> Works:
+    return Works(directory, "line-3", Greengrass(lambda _: None), lambda _: None, lambda _: None)
+
+
+def test_a_work_directory_that_cannot_be_written_blocks(tmp_path: Path) -> None:
+    """The lock cannot be made: the component stays up and says which directory, why and what to do."""
+    with pytest.raises(
+        Blocked, match=r"work directory .*nowhere: No such file.*; let the component's user write"
+    ):
+        works(tmp_path / "nowhere").complete(Settings())
+
+
+def test_a_second_inspector_waits_for_the_first(tmp_path: Path) -> None:
+    """One work directory, one inspector."""
+    first, second = works(tmp_path), works(tmp_path)
+    settings = Settings(model_directory="nowhere")
+    with pytest.raises(Blocked, match="model package"):
+        first.complete(settings)
+    with pytest.raises(Blocked, match="another inspector works in it"):
+        second.complete(settings)
+    first.close()
+
+
+def test_links_in_a_circle_block(tmp_path: Path) -> None:
+    """A model directory that leads nowhere is a missing model, not the end of the process."""
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    blocked = works(tmp_path)
+    with pytest.raises(Blocked, match="model"):
+        blocked.complete(Settings(model_directory="a"))
+    blocked.close()
+
+
+def test_what_is_put_away_is_never_inspected_again(tmp_path: Path) -> None:
+    """An archive that lies in the image directory, if only by a link, blocks."""
+    images, archive = tmp_path / "images", tmp_path / "archive"
+    (images / "old").mkdir(parents=True)
+    archive.symlink_to(images / "old")
+    with pytest.raises(Blocked, match=r"archive lies in it; choose another"):
+        _keep_apart(images, [archive])
+    _keep_apart(images, [tmp_path / "elsewhere"])
