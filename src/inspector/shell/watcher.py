@@ -37,6 +37,8 @@ _WAKE_S = 0.2
 """How long a wait for events may keep the stop event from being seen."""
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _FIX_WATCHES = "raise fs.inotify.max_user_watches; until then RescanSeconds decides how soon files are seen"
+_FIX_DIRECTORY = "let the component's user read it, or give it a name that begins with a dot"
+_GONE = (FileNotFoundError, NotADirectoryError)
 _FIX = "create it, mount it, let the component's user read it, or mend ImageDirectory"
 
 
@@ -60,7 +62,7 @@ class Watcher:
     """Watches a directory and its subdirectories, one for each camera.
 
     ``is_inspected(path, mtime_ns, size_bytes)`` tells which versions were inspected before. Raises Blocked where
-    the directory is missing or cannot be listed.
+    the directory is missing or cannot be listed; a subdirectory that cannot is passed over, with a log line.
     """
 
     def __init__(self, root: Path, settings: Settings, is_inspected: Callable[[str, int, int], bool]) -> None:
@@ -74,6 +76,7 @@ class Watcher:
             raise Blocked("file events", error, "raise fs.inotify.max_user_instances") from error
         self._directories: dict[int, str] = {}
         self._unwatched: set[str] = set()
+        self._unreadable: set[str] = set()
         self._pending: dict[str, Pending] = {}
         self._being_written: set[str] = set()
         self._taken: dict[str, Version] = {}
@@ -123,9 +126,8 @@ class Watcher:
             self._watch(directory)
             with os.scandir(self._root / directory) as entries:
                 found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        except (FileNotFoundError, NotADirectoryError):
-            if directory == "":
-                raise
+        except OSError as error:
+            self._pass_over(directory, error)
             return
         for name, is_directory in found:
             path = f"{directory}/{name}" if directory else name
@@ -133,6 +135,15 @@ class Watcher:
                 yield from self._files(path)
             elif not is_directory and not is_left_alone(name, self._settings.ignore_pattern):
                 yield path
+
+    def _pass_over(self, directory: str, error: OSError) -> None:
+        """A subdirectory that cannot be read is tried again at each scan; the image directory itself must be."""
+        if directory == "":
+            raise error
+        if not isinstance(error, _GONE) and directory not in self._unreadable:
+            self._unreadable.add(directory)
+            extra = {"path": legible(directory), "cause": error.strerror, "fix": _FIX_DIRECTORY}
+            log.warning("directory not watched", extra=extra)
 
     def _is_camera(self, path: str) -> bool:
         """Whether to look into a subdirectory; one that is named like a picture may hold some all the same."""
@@ -172,7 +183,10 @@ class Watcher:
     def _regular(self, path: str) -> os.stat_result | None:
         try:
             status = (self._root / path).lstat()
-        except (FileNotFoundError, NotADirectoryError):
+        except _GONE:
+            return None
+        except OSError as error:
+            self._pass_over(path.rpartition("/")[0], error)
             return None
         if stat.S_ISREG(status.st_mode):
             return status

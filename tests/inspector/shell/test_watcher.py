@@ -425,6 +425,65 @@ def test_directory_goes(root: Path, watch: Callable[..., Watch], go: Callable[[P
     assert str(root) in str(watching.error)
 
 
+def denied(path: object) -> OSError:
+    return PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+
+
+@pytest.mark.parametrize("call", ["watch", "list", "look"])
+def test_unreadable_subdirectory(
+    root: Path,
+    watch: Callable[..., Watch],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+) -> None:
+    """A subdirectory that may not be read gets one log line; the others are watched, and it is tried again."""
+    drop(root / "lost+found" / "a.jpg", b"x")
+    drop(root / "top" / "a.jpg", b"x")
+    watching, closed = watch(rescan_seconds=0.02), [True]
+    targets = {
+        "watch": (watching.watcher._inotify, "add_watch"),
+        "list": (os, "scandir"),
+        "look": (Path, "lstat"),
+    }
+    target, name = targets[call]
+    original = getattr(target, name)
+
+    def refuse(path: Any, *arguments: Any) -> Any:
+        if closed and "lost+found" in os.fspath(path):
+            raise denied(path)
+        return original(path, *arguments)
+
+    monkeypatch.setattr(target, name, refuse)
+    watching.start().expect("top/a.jpg")
+    eventually(lambda: watching.scans > 5)
+    closed.clear()
+    watching.expect("top/a.jpg", "lost+found/a.jpg")
+    (record,) = caplog.records
+    said = (record.getMessage(), record.path, record.cause)  # type: ignore[attr-defined]
+    assert said == ("directory not watched", "lost+found", "Permission denied")
+    assert "read it" in record.fix  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("call", ["scandir", "lstat"])
+def test_unreadable_directory(
+    root: Path, watch: Callable[..., Watch], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The image directory itself must be readable: else work is blocked, naming it and the fix."""
+    drop(root / "a.jpg", b"x")
+    watching = watch()
+
+    def refuse(path: Any) -> None:
+        raise denied(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, "scandir") if call == "scandir" else (Path, "lstat")), refuse)
+        watching.start()
+        eventually(lambda: watching.error)
+    assert isinstance(watching.error, Blocked)
+    assert "Permission denied" in str(watching.error)
+
+
 def test_directory_goes_unseen(root: Path, watch: Callable[..., Watch]) -> None:
     """A directory whose parent is renamed is missed at the next listing."""
     watching = watch(rescan_seconds=0.02).start()
