@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -219,8 +220,6 @@ def _put_back(source: Path) -> None:
 
 
 def _remove_if_empty(directory: Path) -> None:
-    try:
+    """One that stays, in an image directory that has become read-only, does no harm."""
+    with contextlib.suppress(OSError):
         directory.rmdir()
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EEXIST):
-            raise

@@ -334,6 +334,20 @@ def test_settled_before(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+def test_read_only_by_the_time_it_is_settled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory of claims that cannot be removed stays, and does no harm to a file that is settled."""
+    drop(root / "a.jpg", b"x")
+    keeper = archiving(root)
+    claimed = settled(claim(keeper, root, "a.jpg"))
+
+    def read_only(self: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", os.fspath(self))
+
+    monkeypatch.setattr(Path, "rmdir", read_only)
+    assert keeper.settle(claimed) is False
+    assert archived(root) == ["000000000001-a.jpg"]
+
+
 def test_claimed_then_configured_to_leave(root: Path) -> None:
     """A file claimed before the configuration was changed to leave is put back, not deleted."""
     drop(root / "a.jpg", b"content")
