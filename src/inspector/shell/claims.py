@@ -30,9 +30,16 @@ log = logging.getLogger(__name__)
 
 CLAIMED = ".claimed"
 _FIX_RIGHTS = "give the component's user the right to read and write there, or set AfterInspection to leave"
+_FIX_SETTLE = {
+    "archive": "make room, or mend ArchiveDirectory",
+    "delete": "give the component's user the right to remove it",
+    "leave": f"give the component's user the right to write there, or move it out of {CLAIMED} yourself",
+}
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO)
 """One file's own trouble, as long as its directory lets it be claimed."""
 _NAME_MAX = 255
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
 """How often a file that is still written to after it settled is read again, a settling time apart."""
 
@@ -133,7 +140,7 @@ class Claims:
         except OSError as error:
             is_gone = isinstance(error, FileNotFoundError) and not os.path.lexists(source)
             if not is_gone:  # else it was settled before a crash that came before the ledger could say so
-                fix = "make room, or mend ArchiveDirectory"
+                fix = _FIX_SETTLE[self._settings.after_inspection]
                 raise Blocked(f"file {source}", error, fix) from error
         with self._lock:
             for directory in (source.parent, source.parent.parent):
@@ -212,9 +219,16 @@ def _is_claimed(source: Path) -> bool:
 
 def _put_back(source: Path) -> None:
     """Undo a claim; where a newer file has taken the name, this one stays claimed."""
+    target = source.parents[2] / source.name
     try:
-        (source.parents[2] / source.name).hardlink_to(source)
+        target.hardlink_to(source)
     except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if not os.path.lexists(target):
+            source.rename(target)
         return
     source.unlink()
 

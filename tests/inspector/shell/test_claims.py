@@ -367,6 +367,44 @@ def test_put_back_over_nothing_newer(root: Path) -> None:
     assert claimed.source.read_bytes() == b"older"
 
 
+@pytest.mark.parametrize("newer", [None, b"newer"])
+def test_put_back_without_hard_links(
+    root: Path, monkeypatch: pytest.MonkeyPatch, newer: bytes | None
+) -> None:
+    """On a file system that has no hard links a file is put back as well, where its name is free."""
+    drop(root / "a.jpg", b"older")
+    claimed = claim(claims(root), root, "a.jpg")
+    if newer:
+        drop(root / "a.jpg", newer)
+
+    def none_here(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", none_here)
+    assert claims(root, after_inspection="leave").settle(settled(claimed)) is True
+    assert (root / "a.jpg").read_bytes() == (newer or b"older")
+    assert claimed.source.exists() == bool(newer)
+
+
+@pytest.mark.parametrize(
+    ("after", "call", "fix"),
+    [("delete", "unlink", "right to remove it"), ("leave", "hardlink_to", "out of .claimed")],
+)
+def test_cannot_be_settled(
+    root: Path, monkeypatch: pytest.MonkeyPatch, after: str, call: str, fix: str
+) -> None:
+    """A claimed file that cannot be removed or put back blocks work, with the fix for just that."""
+    drop(root / "a.jpg", b"x")
+    claimed = claim(claims(root), root, "a.jpg")
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, call, read_only)
+    with pytest.raises(Blocked, match=rf"a\.jpg: .*Read-only file system; .*{fix}"):
+        claims(root, after_inspection=after).settle(settled(claimed))
+
+
 def test_ring(root: Path) -> None:
     """The archive stays under its size: the oldest go first, also those of an earlier run."""
     keeper = archiving(root, max_bytes=250)
