@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import stat
-from collections import deque
 from io import FileIO
 from pathlib import Path
 from threading import Event, Lock
@@ -169,11 +168,11 @@ class Archive:
         try:
             directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             ours = sorted(path for path in directory.iterdir() if _ARCHIVED.match(path.name))
-            self._files = deque((path, path.lstat().st_size) for path in ours)
+            self._files = {path: path.lstat().st_size for path in ours}  # the oldest first
         except OSError as error:
             fix = "give the component's user the right to write there, or mend ArchiveDirectory"
             raise Blocked(f"archive directory {directory}", error.strerror, fix) from error
-        self._size_bytes = sum(size for _, size in self._files)
+        self._size_bytes = sum(self._files.values())
         self._lock = Lock()
 
     def add(self, entry: Entry) -> None:
@@ -183,13 +182,12 @@ class Archive:
         target = self._directory / (prefix + name)
         with self._lock:
             _move(entry.source, target)
-            self._files.append((target, entry.size_bytes))
-            self._size_bytes += entry.size_bytes
+            self._size_bytes += entry.size_bytes - self._files.get(target, 0)
+            self._files[target] = entry.size_bytes
             while self._size_bytes > self._max_bytes:
-                oldest, size_bytes = self._files[0]
+                oldest = next(iter(self._files))
                 oldest.unlink(missing_ok=True)
-                self._files.popleft()
-                self._size_bytes -= size_bytes
+                self._size_bytes -= self._files.pop(oldest)
 
 
 def _move(source: Path, target: Path) -> None:

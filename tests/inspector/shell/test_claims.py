@@ -418,6 +418,15 @@ def test_ring(root: Path) -> None:
     assert archived(root) == ["000000000003-a.jpg", "000000000004-a.jpg"]
 
 
+def test_archived_over_itself(root: Path) -> None:
+    """The same version of the same file, delivered and archived again, takes its room once."""
+    keeper = archiving(root, max_bytes=250)
+    for seq in (1, 2, 2, 2):
+        drop(root / "a.jpg", b"x" * 100)
+        keeper.settle(settled(claim(keeper, root, "a.jpg"), seq))
+    assert archived(root) == ["000000000001-a.jpg", "000000000002-a.jpg"]
+
+
 def test_larger_than_the_ring(root: Path) -> None:
     """A file that is larger than the archive is not in it, nor anywhere else."""
     keeper = archiving(root, max_bytes=10)
