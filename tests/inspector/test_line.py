@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from inspector.core.frame import Frame
+from inspector.core.settings import Settings
 from inspector.examiner import Judged, Taken
 from inspector.line import READ_AHEAD, Line
 from inspector.ports import Blocked
+from inspector.shell.claims import claimed_before
 from inspector_bench import Bench
 from inspector_fakes import DEADLINE_S, drop, eventually, picture, rows
 
@@ -200,7 +202,7 @@ def test_suspects_go_alone(bench: Bench, gate: Gate) -> None:
     suspects = []
     for number in range(2):
         drop(bench.images / ".claimed" / f"1-{number}" / f"{number}.jpg", picture(number))
-    for found in bench.watcher._claimed_before():
+    for found in claimed_before(bench.images, Settings()):
         taken = bench.pipeline.take(found, threading.Event())
         assert taken
         suspects.append(taken.id)

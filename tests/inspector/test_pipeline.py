@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from inspector.core.settings import Settings
 from inspector.pipeline import Pipeline
 from inspector.ports import Blocked
+from inspector.shell.claims import claimed_before
 from inspector_bench import Bench
 from inspector_fakes import Killed, candidate, drop, picture, rows
 
@@ -169,7 +171,7 @@ def test_suspect(bench: Bench) -> None:
     bench.kill()
     bench.pipeline_type = Pipeline
     pipeline, stop = bench.open(), threading.Event()
-    (begun,) = bench.watcher._claimed_before()
+    (begun,) = claimed_before(bench.images, Settings())
     drop(bench.images / "b.jpg", picture())
     taken = [pipeline.take(found, stop) for found in (begun, candidate(bench.images, "b.jpg"))]
     assert [each and each.is_suspect for each in taken] == [True, False]

@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 from inspector.core.frame import FrameError, Identity
-from inspector.core.naming import legible
+from inspector.core.naming import capture_time, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
 
@@ -41,6 +41,29 @@ _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
 """How often a file that is still written to after it settled is read again, a settling time apart."""
+
+
+def claimed_before(root: Path, settings: Settings) -> list[Candidate]:
+    """Files that an earlier run claimed, in order of capture time; their place tells the path that they had."""
+    found = []
+    for directory, _, names in os.walk(root):  # passes over what it cannot list; follows no symlink
+        if Path(directory).relative_to(root).parts[-2:-1] == (CLAIMED,):
+            found += [_claimed_before(root, Path(directory, name), settings) for name in names]
+    return sorted((each for each in found if each), key=lambda each: each.captured_at)
+
+
+def _claimed_before(root: Path, source: Path, settings: Settings) -> Candidate | None:
+    path = str((source.parents[2] / source.name).relative_to(root))
+    try:
+        status = source.lstat()
+        cause = None if stat.S_ISREG(status.st_mode) else "it is a symlink or a special file"
+    except OSError as error:
+        cause = error.strerror or str(error)
+    if cause:
+        log.warning("claimed file left alone", extra={"path": legible(path), "cause": cause})
+        return None
+    captured_at = capture_time(source.name, status.st_mtime, settings.capture_time_pattern)
+    return Candidate(path, source, status.st_mtime_ns, status.st_size, captured_at)
 
 
 class Claims:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
-from inspector.core.naming import capture_time, is_left_alone
+from inspector.core.naming import capture_time, is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
+from inspector.shell.claims import claimed_before
+
+log = logging.getLogger(__name__)
 
 
 class Cycle:
     """Goes through the files of a directory and its subdirectories in the order of their paths.
 
-    Raises Blocked where the directory is missing.
+    Raises Blocked where the directory is missing; a file that cannot be looked at is left out, with a log line.
     """
 
     def __init__(self, root: Path, settings: Settings) -> None:
         self._root = root
         self._settings = settings
+        self._remarked: set[Path] = set()
 
     def candidates(self, stop: Event) -> Iterator[Candidate]:
-        """One file every InferenceInterval, each time as a new occurrence, until ``stop`` is set."""
+        """Files claimed by an earlier run that watched; then one every InferenceInterval until ``stop`` is set.
+
+        Each time a file comes it is a new occurrence.
+        """
+        yield from claimed_before(self._root, self._settings)
         while not stop.is_set():
             paths = self._paths()
             for path in paths:
@@ -44,15 +55,26 @@ class Cycle:
             raise Blocked(f"image directory {self._root}", error, fix) from error
 
     def _is_ours(self, path: Path) -> bool:
-        parts = path.relative_to(self._root).parts
-        if any(part.startswith(".") for part in parts) or path.is_symlink() or not path.is_file():
+        if any(part.startswith(".") for part in path.relative_to(self._root).parts):
             return False
-        return not is_left_alone(path.name, self._settings.ignore_pattern)
+        return not is_left_alone(path.name, self._settings.ignore_pattern) and self._status(path) is not None
 
-    def _candidate(self, path: Path) -> Candidate | None:
+    def _status(self, path: Path) -> os.stat_result | None:
+        """None where there is no regular file; one that cannot be looked at says so once."""
         try:
             status = path.lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if path not in self._remarked:
+                self._remarked.add(path)
+                log.warning("file left alone", extra={"path": legible(str(path)), "cause": error.strerror})
+            return None
+        return status if stat.S_ISREG(status.st_mode) else None
+
+    def _candidate(self, path: Path) -> Candidate | None:
+        status = self._status(path)
+        if status is None:
             return None
         captured_at = capture_time(path.name, status.st_mtime, self._settings.capture_time_pattern)
         relative = path.relative_to(self._root).as_posix()

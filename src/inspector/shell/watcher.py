@@ -24,7 +24,7 @@ from inotify_simple import INotify, flags
 from inspector.core.naming import capture_time, is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
-from inspector.shell.claims import CLAIMED
+from inspector.shell.claims import claimed_before
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Watcher:
     def candidates(self, stop: Event) -> Iterator[Candidate]:
         """Files claimed by an earlier run, then each file as it settles, until ``stop`` is set."""
         try:
-            yield from self._claimed_before()
+            yield from claimed_before(self._root, self._settings)
             next_scan_s = 0.0
             while not stop.is_set():
                 if time.monotonic() >= next_scan_s:
@@ -97,16 +97,6 @@ class Watcher:
             raise Blocked(f"image directory {self._root}", error, _FIX) from error
         finally:
             self._inotify.close()
-
-    def _claimed_before(self) -> Iterator[Candidate]:
-        """In order of capture time; their place tells the path that they had."""
-        found = []
-        for source in self._root.glob(f"**/{CLAIMED}/*/*"):
-            status = self._regular(str(source.relative_to(self._root)))
-            if status and not (source.parent.is_symlink() or source.parents[1].is_symlink()):
-                path = (source.parents[2] / source.name).relative_to(self._root)
-                found.append(self._candidate(str(path), source, status))
-        yield from sorted(found, key=lambda each: each.captured_at)
 
     def _candidate(self, path: str, source: Path, status: os.stat_result) -> Candidate:
         name = path.rpartition("/")[2]

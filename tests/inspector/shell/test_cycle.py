@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import threading
@@ -76,6 +77,43 @@ def test_files_that_come_and_go(root: Path) -> None:
     drop(root / "c.jpg", b"x")
     assert [each.path for each in itertools.islice(cycle, 3)] == ["a.jpg", "c.jpg", "a.jpg"]
     cycle.close()
+
+
+@pytest.mark.parametrize("error", [PermissionError, NotADirectoryError])
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_file_that_cannot_be_looked_at(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[OSError],
+    looks: int,
+) -> None:
+    """It is left out, from the listing on or when its turn comes; the others go on, and it is said once."""
+    for name in ("a.jpg", "shut/b.jpg"):
+        drop(root / name, b"x")
+    lstat, seen = Path.lstat, []
+
+    def refuse(path: Path) -> os.stat_result:
+        if path == root / "shut" / "b.jpg":
+            seen.append(path)
+            if len(seen) > looks:
+                raise error(errno.EACCES, "Permission denied", os.fspath(path))
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    paths = [each.path for each in Cycle(root, Settings()).candidates(Pauses(4))]
+    assert set(paths) == {"a.jpg"}
+    said = [(record.getMessage(), record.cause) for record in caplog.records]  # type: ignore[attr-defined]
+    assert said == [("file left alone", "Permission denied")] * (error is PermissionError)
+
+
+def test_claimed_before(root: Path) -> None:
+    """Files that an earlier run claimed, when it watched, come first, under the path that they had."""
+    drop(root / "top" / ".claimed" / "7-1" / "b.jpg", b"x")
+    drop(root / "a.jpg", b"x")
+    found = list(Cycle(root, Settings()).candidates(Pauses(2)))
+    assert [each.path for each in found] == ["top/b.jpg", "a.jpg", "a.jpg"]
+    assert found[0].source == root / "top" / ".claimed" / "7-1" / "b.jpg"
 
 
 def test_empty(root: Path) -> None:

@@ -561,4 +561,4 @@ def test_claimed_by_somebody_else(
     watching = watch().start()
     watching.sentinel("1.jpg")
     assert watching.paths() == ["1.jpg"]
-    assert "file left alone" in [record.getMessage() for record in caplog.records]
+    assert "claimed file left alone" in [record.getMessage() for record in caplog.records]
