@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
+import stat
 import sys
 import time
 from collections.abc import Sequence
@@ -47,7 +49,7 @@ def _inspect(examiner: Examiner, image: Path, seq: int, settings: Settings) -> b
 def _take(examiner: Examiner, image: Path, settings: Settings) -> Taken:
     max_bytes = int(settings.max_image_megabytes * 1e6)
     try:
-        with image.open("rb") as file:
+        with os.fdopen(_open(image), "rb") as file:
             data, status = file.read(max_bytes + 1), os.fstat(file.fileno())
     except OSError as error:
         fault = FrameError("unreadable", str(error))
@@ -57,3 +59,12 @@ def _take(examiner: Examiner, image: Path, settings: Settings) -> Taken:
     identity = Identity(image.name, status.st_mtime_ns, status.st_size, sha256)
     captured_at = capture_time(image.name, status.st_mtime, settings.capture_time_pattern)
     return examiner.decode(Claimed(identity, image, captured_at, data if is_read else None))
+
+
+def _open(image: Path) -> int:
+    """Open a regular file; a FIFO that nobody writes to, or a device, would be waited for without end."""
+    descriptor = os.open(image, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(image))
+    return descriptor

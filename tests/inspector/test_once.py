@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,18 @@ def test_what_cannot_be_inspected_has_its_line_and_exit_status_1(tmp_path) -> No
         ("empty.png", "review", ["unreadable"]),
         ("folder.jpg", "review", ["unreadable"]),
     ]
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path) -> None:
+    """A FIFO that nobody writes to, a socket and an endless device are unreadable, at once."""
+    os.mkfifo(tmp_path / "fifo.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.jpg"))
+        run = once(tmp_path / "fifo.jpg", tmp_path / "socket.jpg", "/dev/zero", SAMPLES[0])
+    assert run.returncode == 1
+    *bad, good = results(run)
+    assert [line["reasons"] for line in bad] == [["unreadable"]] * 3
+    assert "error" not in good["kept"]
 
 
 def test_any_name_and_any_locale_will_do(tmp_path) -> None:
