@@ -91,8 +91,8 @@ class Watcher:
                 if time.monotonic() >= next_scan_s:
                     self._scan("")
                     next_scan_s = time.monotonic() + self._settings.rescan_seconds
+                self._listen(next_scan_s)  # first: an event may tell that a file that was listed is being written
                 yield from self._settled()
-                self._listen(next_scan_s)
         except OSError as error:
             raise Blocked(f"image directory {self._root}", error, _FIX) from error
         finally:
