@@ -91,7 +91,8 @@ class Watcher:
                 if time.monotonic() >= next_scan_s:
                     self._scan("")
                     next_scan_s = time.monotonic() + self._settings.rescan_seconds
-                self._listen(next_scan_s)  # first: an event may tell that a file that was listed is being written
+                # Before anything settles: an event may tell that a file that was listed is being written.
+                self._listen(next_scan_s)
                 yield from self._settled()
         except OSError as error:
             raise Blocked(f"image directory {self._root}", error, _FIX) from error
