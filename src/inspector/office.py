@@ -45,8 +45,7 @@ class Office:
         self._couriers = [
             Courier(target, results, publishers[target], self.ledger, rate) for target in self.targets
         ]
-        if unparked := self.ledger.unpark():
-            log.info("parked results are tried again", extra={"results": unparked})
+        self._unpark()
         self._threads = [
             threading.Thread(target=self._guard, args=(courier,), name="courier", daemon=True)
             for courier in self._couriers
@@ -67,15 +66,18 @@ class Office:
 
     def retry_parked(self) -> None:
         """Something changed that may let parked results through, such as a policy."""
-        unparked = self.ledger.unpark()
-        log.info("parked results are tried again", extra={"results": unparked})
+        self._unpark()
         for courier in self._couriers:
             courier.retry()
 
+    def _unpark(self) -> None:
+        if unparked := self.ledger.unpark():
+            log.info("parked results are tried again", extra={"results": unparked})
+
     def reconnected(self) -> None:
         """Publish again what may have been lost with the connection, and all that waits."""
-        republished = self.ledger.republish(time.time() - REPUBLISH_S)
-        log.info("published again after the reconnect", extra={"results": republished})
+        if republished := self.ledger.republish(time.time() - REPUBLISH_S):
+            log.info("publishing the last minute again", extra={"results": republished})
         for courier in self._couriers:
             courier.retry()
 
