@@ -57,6 +57,7 @@ class DirectoryKeeper:
                 self._kept |= _read_sidecars(directory)
         except OSError as error:
             raise Blocked(f"directory {work}", error.strerror, _FIX) from error
+        self._size_bytes = sum(each.size_bytes for each in self._kept.values())
 
     def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> tuple[str, ...]:
         """Keep the image of an entry; return the ids of those that were removed to make room for it.
@@ -73,10 +74,15 @@ class DirectoryKeeper:
             with _content(entry, data) as reader:
                 _write_durably(image, reader)
             _write_durably(directory / f"{entry.id}.json", io.BytesIO(msgspec.json.encode(sidecar)))
-            self._kept[entry.id] = _describe(directory, sidecar)
-            return self._make_room()
+            self._add(_describe(directory, sidecar))
+            return self._make_room() if self._size_bytes > self._max_bytes else ()
         except OSError as error:
             raise Blocked(f"kept image {image}", error.strerror, _FIX) from error
+
+    def _add(self, kept: KeptImage) -> None:
+        before = self._kept.get(kept.id)  # kept by a run that could not say so any more
+        self._size_bytes += kept.size_bytes - (before.size_bytes if before else 0)
+        self._kept[kept.id] = kept
 
     def _make_room(self) -> tuple[str, ...]:
         removed = evictions(self._kept.values(), self._max_bytes)
@@ -85,6 +91,7 @@ class DirectoryKeeper:
             for path in directory.glob(f"{kept.id}.*"):
                 path.unlink(missing_ok=True)
             del self._kept[kept.id]
+            self._size_bytes -= kept.size_bytes
         return tuple(kept.id for kept in removed)
 
 
