@@ -340,8 +340,10 @@ def test_read_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         sqlite3, "connect", lambda file, **options: connect(f"file:{file}?mode=ro", uri=True, **options)
     )
+    read_only = SqliteLedger(path)
     with pytest.raises(Blocked, match="attempt to write a readonly database; make room"):
-        decide(SqliteLedger(path), 2)
+        decide(read_only, 2)
+    read_only.close()
 
 
 def test_disk_full(path: Path) -> None:
