@@ -41,7 +41,7 @@ class Bench:
         archive = None
         if self.settings.after_inspection == "archive":
             archive = Archive(self.work / "archive", ROOM)
-        claims = Claims(self.images, self.settings, archive)
+        claims = Claims(self.settings, archive)
         examiner = Examiner("line-3", self.ledger.id, self.settings, self.detector)
         keeper = DirectoryKeeper(self.work, ROOM)
         self.pipeline = self.pipeline_type(examiner, claims, self.ledger, keeper, ("iot_core",))

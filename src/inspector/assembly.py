@@ -42,7 +42,7 @@ def assemble(
         archive = Archive(archive_directory, settings.archive_max_megabytes * 1_000_000)
     pipeline = Pipeline(
         Examiner(thing, office.ledger.id, settings, detector),
-        Claims(root, settings, archive),
+        Claims(settings, archive),
         office.ledger,
         DirectoryKeeper(work, settings.keep_max_megabytes * 1_000_000),
         office.targets,

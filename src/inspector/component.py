@@ -40,7 +40,6 @@ POLL_S = 30.0
 """How often the configuration is read unasked: Greengrass Lite loses subscriptions silently."""
 RENEWAL_S = 600.0
 """How often the subscription to commands is renewed, for the same reason."""
-FIRST_STATUS_S = 60.0
 MAX_REASON = 1_000
 """Characters of a reason or an error in a message: Greengrass Lite closes the connection at about 7 kB."""
 MAX_ERRORS = 10
@@ -105,7 +104,7 @@ class Component:
         self._next_event: StatusEvent = "start"
         """What the next start of the line is due to, unless it was blocked before."""
         self._retry, self._poll, self._renewal = Every(RETRY_S), Every(POLL_S), Every(RENEWAL_S)
-        self._status = Every(FIRST_STATUS_S)
+        self._status = Every(Settings().status_interval_seconds)
 
     def stop(self) -> None:
         """Let ``run`` end in order. May be called from a signal handler."""

@@ -24,6 +24,7 @@ from inspector.core.frame import FrameError, Identity
 from inspector.core.naming import capture_time, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
+from inspector.shell.files import make_durable, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +63,21 @@ def _claimed_before(root: Path, source: Path, settings: Settings) -> Candidate |
     if cause:
         log.warning("claimed file left alone", extra={"path": legible(path), "cause": cause})
         return None
+    return describe(path, source, status, settings)
+
+
+def describe(
+    path: str, source: Path, status: os.stat_result, settings: Settings, occurrence: int = 0
+) -> Candidate:
+    """The candidate that a file of this status is; ``path`` is relative to the image directory."""
     captured_at = capture_time(source.name, status.st_mtime, settings.capture_time_pattern)
-    return Candidate(path, source, status.st_mtime_ns, status.st_size, captured_at)
+    return Candidate(path, source, status.st_mtime_ns, status.st_size, captured_at, occurrence)
 
 
 class Claims:
     """Claims, reads and settles files of one image directory."""
 
-    def __init__(self, root: Path, settings: Settings, archive: Archive | None) -> None:
-        self._root = root
+    def __init__(self, settings: Settings, archive: Archive | None) -> None:
         self._settings = settings
         self._archive = archive
         self._lock = Lock()  # one thread makes the directories that another removes
@@ -124,12 +131,8 @@ class Claims:
     def _content(
         self, candidate: Candidate, source: Path, stop: Event
     ) -> tuple[bytes | None, os.stat_result] | None:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OSError(errno.ELOOP, "not a regular file", os.fspath(source))
         # Unbuffered: a file that is read again is read from the disk, not from what was read before.
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with os.fdopen(open_regular(source), "rb", buffering=0) as file:
             return self._read_unchanged(file, candidate, stop)
 
     def _read_unchanged(
@@ -222,16 +225,8 @@ def _move(source: Path, target: Path) -> None:
             raise
         shutil.copy2(source, target)
         for path in (target, target.parent):
-            _make_durable(path)
+            make_durable(path)
         source.unlink()
-
-
-def _make_durable(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_claimed(source: Path) -> bool:

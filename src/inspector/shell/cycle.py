@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
-from inspector.core.naming import capture_time, is_left_alone, legible
+from inspector.core.naming import is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
-from inspector.shell.claims import claimed_before
+from inspector.shell.claims import claimed_before, describe
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,5 @@ class Cycle:
         status = self._status(path)
         if status is None:
             return None
-        captured_at = capture_time(path.name, status.st_mtime, self._settings.capture_time_pattern)
         relative = path.relative_to(self._root).as_posix()
-        return Candidate(relative, path, status.st_mtime_ns, status.st_size, captured_at, time.time_ns())
+        return describe(relative, path, status, self._settings, occurrence=time.time_ns())

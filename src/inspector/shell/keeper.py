@@ -20,6 +20,7 @@ import msgspec
 
 from inspector.core.curation import KeptImage, evictions
 from inspector.ports import Blocked, Entry, ImageGoneError
+from inspector.shell.files import make_durable, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def _content(entry: Entry, data: bytes | None) -> BinaryIO:
     if data is not None:
         return io.BytesIO(data)
     try:
-        descriptor = os.open(entry.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(entry.source)
     except OSError as error:
         raise ImageGoneError(str(error)) from error
     file = os.fdopen(descriptor, "rb")
@@ -149,8 +150,4 @@ def _write_durably(target: Path, reader: BinaryIO) -> None:
         writer.flush()
         os.fsync(writer.fileno())
     temporary.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    make_durable(target.parent)

@@ -21,10 +21,10 @@ from threading import Event
 
 from inotify_simple import INotify, flags
 
-from inspector.core.naming import capture_time, is_left_alone, legible
+from inspector.core.naming import is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
-from inspector.shell.claims import claimed_before
+from inspector.shell.claims import claimed_before, describe
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +98,6 @@ class Watcher:
             raise Blocked(f"image directory {self._root}", error, _FIX) from error
         finally:
             self._inotify.close()
-
-    def _candidate(self, path: str, source: Path, status: os.stat_result) -> Candidate:
-        name = path.rpartition("/")[2]
-        captured_at = capture_time(name, status.st_mtime, self._settings.capture_time_pattern)
-        return Candidate(path, source, status.st_mtime_ns, status.st_size, captured_at)
 
     def _scan(self, directory: str) -> None:
         """Notice every file of a directory and those below it; all are due together, so that they come in order."""
@@ -201,7 +196,7 @@ class Watcher:
             elif self._is_inspected(path, status.st_mtime_ns, status.st_size):
                 self._taken[path] = pending.version
             else:
-                ready.append(self._candidate(path, self._root / path, status))
+                ready.append(describe(path, self._root / path, status, self._settings))
         for candidate in sorted(ready, key=lambda each: each.captured_at):
             self._take(candidate)
             yield candidate

@@ -46,12 +46,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def claims(root: Path, archive: Archive | None = None, **settings: Any) -> Claims:
-    return Claims(root, Settings(**({"settle_milliseconds": 0} | settings)), archive)
+def claims(archive: Archive | None = None, **settings: Any) -> Claims:
+    return Claims(Settings(**({"settle_milliseconds": 0} | settings)), archive)
 
 
 def archiving(root: Path, max_bytes: int = 1_000) -> Claims:
-    return claims(root, Archive(root.parent / "archive", max_bytes))
+    return claims(Archive(root.parent / "archive", max_bytes))
 
 
 def archived(root: Path) -> list[str]:
@@ -85,7 +85,7 @@ def test_claim(root: Path) -> None:
 def test_leave(root: Path) -> None:
     """With AfterInspection leave a file is read where it is and stays there."""
     drop(root / "a.jpg", b"content")
-    leaving = claims(root, after_inspection="leave")
+    leaving = claims(after_inspection="leave")
     claimed = claim(leaving, root, "a.jpg")
     assert (claimed.source, claimed.data) == (root / "a.jpg", b"content")
     assert leaving.settle(settled(claimed)) is True
@@ -95,7 +95,7 @@ def test_leave(root: Path) -> None:
 def test_delete(root: Path) -> None:
     """With AfterInspection delete a file is gone once it is settled, and so is the directory of claims."""
     drop(root / "a.jpg", b"content")
-    deleting = claims(root, after_inspection="delete")
+    deleting = claims(after_inspection="delete")
     assert deleting.settle(settled(claim(deleting, root, "a.jpg"))) is False
     assert list(root.iterdir()) == []
 
@@ -114,7 +114,7 @@ def test_newer_file(root: Path, after: str) -> None:
     """A newer file under the same name is untouched by what becomes of the claimed one."""
     drop(root / "latest.jpg", b"older")
     archive = Archive(root.parent / "archive", 1_000) if after == "archive" else None
-    keeper = claims(root, archive, after_inspection=after)
+    keeper = claims(archive, after_inspection=after)
     claimed = claim(keeper, root, "latest.jpg")
     drop(root / "latest.jpg", b"newer")
     newer = claim(keeper, root, "latest.jpg")
@@ -131,7 +131,7 @@ def test_vanished(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "a.jpg").unlink()
     for after in ("leave", "archive"):
         caplog.clear()
-        assert claims(root, after_inspection=after).claim(gone, STOP) is None
+        assert claims(after_inspection=after).claim(gone, STOP) is None
         assert [record.getMessage() for record in caplog.records] == ["file left alone"]
 
 
@@ -144,7 +144,7 @@ def test_became_something_else(root: Path, caplog: pytest.LogCaptureFixture, aft
         found = candidate(root, name)
         (root / name).unlink()
         make(root / name)
-        assert claims(root, after_inspection=after).claim(found, STOP) is None
+        assert claims(after_inspection=after).claim(found, STOP) is None
     assert [record.getMessage() for record in caplog.records] == ["file left alone"] * 2
     assert (root.parent / "secret").read_bytes() == b"secret"
 
@@ -211,7 +211,7 @@ def test_grows_while_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_never_stable(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that is written to without end is taken as it is after a while, with a log line."""
     drop(root / "a.jpg", b"1")
-    leaving = claims(root, after_inspection="leave")
+    leaving = claims(after_inspection="leave")
     found = replace(candidate(root, "a.jpg"), mtime_ns=1)
     claimed = leaving.claim(found, Appender(root / "a.jpg", 1_000))
     assert claimed
@@ -234,7 +234,7 @@ def test_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file above MaxImageMegabytes is claimed, and not read."""
     drop(root / "a.jpg", b"x" * 1_001)
     drop(root / "b.jpg", b"x" * 1_000)
-    keeper = claims(root, Archive(root.parent / "archive", 10_000), max_image_megabytes=0.001)
+    keeper = claims(Archive(root.parent / "archive", 10_000), max_image_megabytes=0.001)
     assert claim(keeper, root, "b.jpg").data == b"x" * 1_000
     monkeypatch.setattr(module.os, "fdopen", lambda *arguments, **_: Unreadable(arguments[0]))
     claimed = claim(keeper, root, "a.jpg")
@@ -301,7 +301,7 @@ def test_directory_not_writable(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Path, "mkdir", read_only)
     with pytest.raises(Blocked, match=r"a\.jpg: Read-only file system; .*set AfterInspection to leave"):
-        claims(root).claim(candidate(root, "a.jpg"), STOP)
+        claims().claim(candidate(root, "a.jpg"), STOP)
 
 
 def test_claimed_is_a_symlink(root: Path) -> None:
@@ -351,8 +351,8 @@ def test_read_only_by_the_time_it_is_settled(root: Path, monkeypatch: pytest.Mon
 def test_claimed_then_configured_to_leave(root: Path) -> None:
     """A file claimed before the configuration was changed to leave is put back, not deleted."""
     drop(root / "a.jpg", b"content")
-    claimed = claim(claims(root), root, "a.jpg")
-    assert claims(root, after_inspection="leave").settle(settled(claimed)) is True
+    claimed = claim(claims(), root, "a.jpg")
+    assert claims(after_inspection="leave").settle(settled(claimed)) is True
     assert [path.name for path in root.iterdir()] == ["a.jpg"]
     assert (root / "a.jpg").read_bytes() == b"content"
 
@@ -360,9 +360,9 @@ def test_claimed_then_configured_to_leave(root: Path) -> None:
 def test_put_back_over_nothing_newer(root: Path) -> None:
     """What is put back never replaces a newer file: it stays claimed."""
     drop(root / "a.jpg", b"older")
-    claimed = claim(claims(root), root, "a.jpg")
+    claimed = claim(claims(), root, "a.jpg")
     drop(root / "a.jpg", b"newer")
-    claims(root, after_inspection="leave").settle(settled(claimed))
+    claims(after_inspection="leave").settle(settled(claimed))
     assert (root / "a.jpg").read_bytes() == b"newer"
     assert claimed.source.read_bytes() == b"older"
 
@@ -373,7 +373,7 @@ def test_put_back_without_hard_links(
 ) -> None:
     """On a file system that has no hard links a file is put back as well, where its name is free."""
     drop(root / "a.jpg", b"older")
-    claimed = claim(claims(root), root, "a.jpg")
+    claimed = claim(claims(), root, "a.jpg")
     if newer:
         drop(root / "a.jpg", newer)
 
@@ -381,7 +381,7 @@ def test_put_back_without_hard_links(
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "hardlink_to", none_here)
-    assert claims(root, after_inspection="leave").settle(settled(claimed)) is True
+    assert claims(after_inspection="leave").settle(settled(claimed)) is True
     assert (root / "a.jpg").read_bytes() == (newer or b"older")
     assert claimed.source.exists() == bool(newer)
 
@@ -395,14 +395,14 @@ def test_cannot_be_settled(
 ) -> None:
     """A claimed file that cannot be removed or put back blocks work, with the fix for just that."""
     drop(root / "a.jpg", b"x")
-    claimed = claim(claims(root), root, "a.jpg")
+    claimed = claim(claims(), root, "a.jpg")
 
     def read_only(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, call, read_only)
     with pytest.raises(Blocked, match=rf"a\.jpg: .*Read-only file system; .*{fix}"):
-        claims(root, after_inspection=after).settle(settled(claimed))
+        claims(after_inspection=after).settle(settled(claimed))
 
 
 def test_ring(root: Path) -> None:
@@ -484,7 +484,7 @@ def test_archive_on_another_file_system(
     root: Path, other_file_system: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Across file systems a file is copied and made durable before it is removed from its place."""
-    keeper = claims(root, Archive(other_file_system, 1_000))
+    keeper = claims(Archive(other_file_system, 1_000))
     drop(root / "a.jpg", b"content")
     claimed = claim(keeper, root, "a.jpg")
     target, fsync, synced = other_file_system / "000000000001-a.jpg", os.fsync, []
@@ -522,7 +522,7 @@ def test_archive_cannot_be_made(root: Path) -> None:
 
 def test_claim_while_another_thread_settles(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No claim is lost to a directory that another thread finds empty, and removes, while it is being made."""
-    keeper, mkdir = claims(root, after_inspection="delete"), Path.mkdir
+    keeper, mkdir = claims(after_inspection="delete"), Path.mkdir
     drop(root / "a.jpg", b"x")
     drop(root / "b.jpg", b"x")
     gone = settled(claim(keeper, root, "a.jpg"))
