@@ -52,6 +52,7 @@ def status(last_seq: int = 0, **changes: Any) -> Status:
         "version": "0.1.0",
         "state": "running",
         "event": "interval",
+        "alarms": [],
         "reason": None,
         "ledger": "b81e",
         "last_seq": last_seq,

@@ -314,6 +314,7 @@ class Component:
             version=__version__,
             state="stopped" if event == "stop" else state,
             event=event,
+            alarms=(),
             reason=None if works.is_inspecting else _short(self._blocked),
             ledger=ledger.id if ledger else None,
             last_seq=ledger.last_seq() if ledger else None,

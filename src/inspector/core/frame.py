@@ -17,7 +17,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 Orientation = Literal["apply", "ignore"]
-FailureCode = Literal["unreadable", "unsupported", "too_large", "inference_error", "crashed"]
+FailureCode = Literal["unreadable", "unsupported", "too_large", "timeout", "inference_error", "crashed"]
 """Why a part could not be inspected."""
 Pixels = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR."""

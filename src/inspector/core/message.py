@@ -14,8 +14,10 @@ from inspector.core.package import UnitInterval
 from inspector.core.verdict import Verdict, VerdictName
 
 StatusEvent = Literal[
-    "start", "interval", "stop", "model", "blocked", "unblocked", "configuration", "requested"
+    "start", "interval", "stop", "model", "blocked", "unblocked", "configuration", "requested", "alarm"
 ]
+Alarm = Literal["no_images", "disk_low", "ledger_full", "ledger_replaced", "stalled"]
+"""What a person should look into, though the component works on."""
 
 
 class ImageInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +93,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event: StatusEvent
     reason: str | None
     """Why nothing is inspected; null while running."""
+    alarms: tuple[Alarm, ...]
     ledger: str | None
     """Null, as what is read from the ledger, while it is not open."""
     last_seq: int | None

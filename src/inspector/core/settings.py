@@ -92,6 +92,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
         Orientation,
         msgspec.Meta(description="Whether the EXIF orientation turns the image; a TIFF's always does."),
     ] = "apply"
+    review_unusual_images: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether an image that differs from those that the model knows (black, blurred, of another "
+            "size, an empty conveyor) is a review, `unusual_image`, where it would pass."
+        ),
+    ] = True
+    review_repeated_frames: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Whether an image that shows the same, pixel by pixel, as the camera's last one is a review, "
+            "`repeated_frame`."
+        ),
+    ] = True
+    no_image_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, le=604_800, description="Without an image for so long: alarm `no_images`; 0: never."
+        ),
+    ] = 600.0
+    frame_timeout_seconds: Annotated[
+        float,
+        msgspec.Meta(
+            ge=1,
+            le=3_600,
+            description="An image that takes longer to decode and to judge is a review, `timeout`.",
+        ),
+    ] = 30.0
     max_image_megapixels: Annotated[
         float, msgspec.Meta(gt=0, le=1_000, description="Larger images are not decoded: review, `too_large`.")
     ] = 50.0
@@ -159,6 +187,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
             ge=4_000, le=131_072, description="Largest result; the weakest detections are left out."
         ),
     ] = 7_000
+    retention_days: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            le=3_650,
+            description="How long published results stay in the ledger, to be resent on request.",
+        ),
+    ] = 30.0
+    ledger_max_megabytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Size of the ledger; above it the oldest published results go before their time.",
+        ),
+    ] = 512
+    disk_low_megabytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="With less free space the archive gives way, then kept images, the least informative first.",
+        ),
+    ] = 1_024
+    disk_full_megabytes: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="With less free space no image is taken until there is more."),
+    ] = 128
+    require_signature: Annotated[
+        bool, msgspec.Meta(description="Refuse a model package that PublicKey does not verify.")
+    ] = False
+    public_key: Annotated[
+        str,
+        msgspec.Meta(description="RSA public key, PEM, that verifies `manifest.sig` of the model package."),
+    ] = ""
     status_interval_seconds: Annotated[
         float, msgspec.Meta(ge=1, le=86_400, description="How often the status is published.")
     ] = 60.0
@@ -228,6 +289,11 @@ def _combinations(settings: Settings) -> list[str]:
         errors.append(
             "ArchiveDirectory lies in ImageDirectory, where what is archived would be inspected again"
         )
+    if settings.disk_full_megabytes > settings.disk_low_megabytes:
+        full, low = settings.disk_full_megabytes, settings.disk_low_megabytes
+        errors.append(f"DiskFullMegabytes {full} is above DiskLowMegabytes {low}")
+    if settings.require_signature and not settings.public_key:
+        errors.append("RequireSignature needs a PublicKey")
     for of_class, accept, floor in _given_thresholds(settings):
         if accept is not None and floor is not None and floor > accept:
             errors.append(

@@ -62,6 +62,7 @@ RUNNING = Status(
     state="running",
     event="interval",
     reason=None,
+    alarms=("no_images",),
     ledger="b81e",
     last_seq=1287,
     verdicts={"pass": 1200, "fail": 80, "review": 7},
@@ -81,6 +82,7 @@ BLOCKED = msgspec.structs.replace(
     state="blocked",
     event="blocked",
     reason="model: missing",
+    alarms=(),
     ledger=None,
     last_seq=None,
     verdicts={},
@@ -120,7 +122,7 @@ GOLDEN = [
     (
         RUNNING,
         b'{"schema":"edge-inspector/status/1","thing":"line-3","sent_at":"2026-11-22T03:00:00.200Z",'
-        b'"version":"0.1.0","state":"running","event":"interval","reason":null,"ledger":"b81e","last_seq":1287,'
+        b'"version":"0.1.0","state":"running","event":"interval","reason":null,"alarms":["no_images"],"ledger":"b81e","last_seq":1287,'
         b'"verdicts":{"pass":1200,"fail":80,"review":7},"outbox":3,"parked":0,"images_per_minute":120.0,'
         b'"latency_ms_p50":8.9,"latency_ms_p99":14.25,"confidence_mean":0.8,"confidence_std":0.05,'
         b'"model":{"name":"metal-tag","version":"1.0.0","precision":"int8","sha256":"77a0"},'
@@ -129,7 +131,7 @@ GOLDEN = [
     (
         BLOCKED,
         b'{"schema":"edge-inspector/status/1","thing":"line-3","sent_at":"2026-11-22T03:00:00.200Z",'
-        b'"version":"0.1.0","state":"blocked","event":"blocked","reason":"model: missing","ledger":null,'
+        b'"version":"0.1.0","state":"blocked","event":"blocked","reason":"model: missing","alarms":[],"ledger":null,'
         b'"last_seq":null,"verdicts":{},"outbox":null,"parked":null,"images_per_minute":0.0,'
         b'"latency_ms_p50":null,"latency_ms_p99":null,"confidence_mean":null,"confidence_std":null,'
         b'"model":null,"disk_free_bytes":1000000,'

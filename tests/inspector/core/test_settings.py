@@ -52,7 +52,7 @@ def test_numbers_may_come_as_strings(key) -> None:
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("True", True), ("0", False)])
 def test_booleans_may_come_as_strings(key, text, value) -> None:
     """Also as the Python and the JSON spelling of them."""
-    settings, _ = parse({key: text})
+    settings, _ = parse({key: text, "PublicKey": "as RequireSignature needs"})
     assert msgspec.to_builtins(settings)[key] is value
 
 
@@ -293,3 +293,15 @@ def test_the_configuration_is_left_as_it_was() -> None:
     configuration = {"AuditShare": "0.5", "ClassThresholds": {"dent": {"ConfidenceThreshold": "0.6"}}}
     parse(configuration)
     assert configuration == {"AuditShare": "0.5", "ClassThresholds": {"dent": {"ConfidenceThreshold": "0.6"}}}
+
+
+def test_a_disk_is_low_before_it_is_full() -> None:
+    """Else images would stop before anything had given way to them."""
+    with pytest.raises(SettingsError, match="DiskFullMegabytes 200 is above DiskLowMegabytes 100"):
+        parse({"DiskLowMegabytes": 100, "DiskFullMegabytes": 200})
+
+
+def test_a_required_signature_needs_a_key() -> None:
+    """Which no model package could bring along."""
+    with pytest.raises(SettingsError, match="RequireSignature needs a PublicKey"):
+        parse({"RequireSignature": True})
