@@ -60,10 +60,10 @@ class Pipeline:
         if entry := self._ledger.find(inspection_id):
             self.finish(replace(entry, source=claimed.source), claimed.data)
             return None
-        attempts = self.attempt(inspection_id)
-        if attempts > MAX_ATTEMPTS:
+        runs = self.attempt(inspection_id, claimed)
+        if runs > MAX_ATTEMPTS:
             return Taken(inspection_id, claimed, FrameError("crashed", "the process died over it, twice"))
-        return replace(self.decode(claimed), is_suspect=attempts > 1)
+        return replace(self.decode(claimed), is_suspect=runs > 1)
 
     def conclude(self, taken: Taken) -> Judged:
         """Judge a frame and carry out what follows from the verdict."""
@@ -82,9 +82,9 @@ class Pipeline:
         """Take the file; None where it is gone."""
         return self._claims.claim(candidate, stop)
 
-    def attempt(self, inspection_id: str) -> int:
+    def attempt(self, inspection_id: str, claimed: Claimed) -> int:
         """Put on record that this run begins; return how many have."""
-        return self._ledger.attempt(inspection_id)
+        return self._ledger.attempt(inspection_id, claimed).runs
 
     def decode(self, claimed: Claimed) -> Taken:
         """Bytes to pixels."""
@@ -106,7 +106,7 @@ class Pipeline:
             compose=lambda seq: examiner.encode(examiner.result(taken, judged, seq, decided_at)),
             targets=self._targets,
         )
-        entry = self._ledger.decide(decision, decided_at)
+        (entry,) = self._ledger.decide([decision], decided_at)
         entry = replace(entry, source=taken.claimed.source)  # the same version may have been dropped in twice
         extra = {"seq": entry.seq, "path": legible(entry.path), "verdict": judged.verdict.name}
         log.debug("inspected", extra=extra)
@@ -121,7 +121,9 @@ class Pipeline:
                 "image not kept", extra={"seq": entry.seq, "path": legible(entry.path), "cause": str(error)}
             )
             evicted = (entry.id,)
-        self._ledger.mark_stored(entry, evicted)
+        if evicted:
+            self._ledger.mark_evicted(evicted)
+        self._ledger.mark_stored(entry)
 
     def settle(self, entry: Entry) -> None:
         """Archive, delete or leave the file, and have done with it."""
