@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -26,7 +26,10 @@ class Taken:
 
     id: str
     claimed: Claimed
-    frame: Frame | FrameError
+    frame: Frame | FrameError | None
+    """None once it is judged: the pixels of a few frames would be hundreds of megabytes."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels, where it could be decoded."""
     decode_ms: float | None = None
     is_suspect: bool = False
     """An earlier run of the process began it, and ended."""
@@ -36,6 +39,7 @@ class Taken:
 class Judged:
     """What was found in one file and decided about it."""
 
+    taken: Taken
     verdict: Verdict
     raw: Detections
     latency: Latency
@@ -71,7 +75,7 @@ class Examiner:
             return Taken(inspection_id, claimed, error)
         milliseconds = (time.perf_counter() - started) * 1e3
         frame = Frame(claimed.identity, claimed.captured_at, pixels)
-        return Taken(inspection_id, claimed, frame, round(milliseconds, 3))
+        return Taken(inspection_id, claimed, frame, (frame.width, frame.height), round(milliseconds, 3))
 
     def judge(self, taken: Taken) -> Judged:
         """Find defects and decide; whatever goes wrong with this one frame ends here, as a review."""
@@ -83,21 +87,24 @@ class Examiner:
             return self._not_inspected(taken, "inference_error", repr(error))
 
     def _judge(self, taken: Taken) -> Judged:
-        if isinstance(taken.frame, FrameError):
-            raise taken.frame
+        if not isinstance(taken.frame, Frame):
+            raise taken.frame or ValueError("it was judged before")
         iou, max_detections = self._settings.iou_threshold, self._settings.max_detections
         raw, latency = self._detector.detect(taken.frame.pixels, iou=iou, max_detections=max_detections)
         audited = is_audited(taken.id, self._settings.audit_share)
         verdict = judge(raw, self._detector.labels, self._policy, audited=audited)
-        return Judged(verdict, raw, msgspec.structs.replace(latency, decode=taken.decode_ms))
+        latency = msgspec.structs.replace(latency, decode=taken.decode_ms)
+        return Judged(replace(taken, frame=None), verdict, raw, latency)
 
     def _not_inspected(self, taken: Taken, code: FailureCode, cause: str) -> Judged:
         path = legible(taken.claimed.identity.path)
         log.warning("image not inspected", extra={"path": path, "reason": code, "cause": cause})
-        return Judged(not_inspected(code), Detections.none(), Latency(decode=taken.decode_ms))
+        latency = Latency(decode=taken.decode_ms)
+        return Judged(replace(taken, frame=None), not_inspected(code), Detections.none(), latency)
 
-    def result(self, taken: Taken, judged: Judged, seq: int, decided_at: float) -> Result:
+    def result(self, judged: Judged, seq: int, decided_at: float) -> Result:
         """The message about one inspection; ``decided_at`` in seconds since the epoch."""
+        taken = judged.taken
         identity = taken.claimed.identity
         subject = Subject(
             thing=self._thing,
@@ -123,6 +130,6 @@ class Examiner:
 
 
 def _image_info(taken: Taken) -> ImageInfo:
-    identity, frame = taken.claimed.identity, taken.frame
-    width, height = (frame.width, frame.height) if isinstance(frame, Frame) else (None, None)
+    identity = taken.claimed.identity
+    width, height = taken.size or (None, None)
     return ImageInfo(legible(identity.name), legible(identity.path), width, height, identity.sha256 or None)

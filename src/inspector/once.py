@@ -38,9 +38,8 @@ def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> 
 
 def _inspect(examiner: Examiner, image: Path, seq: int, settings: Settings) -> bool:
     """Print the result of one image; return whether it could be inspected."""
-    taken = _take(examiner, image, settings)
-    judged = examiner.judge(taken)
-    document = examiner.encode(examiner.result(taken, judged, seq, time.time()))
+    judged = examiner.judge(_take(examiner, image, settings))
+    document = examiner.encode(examiner.result(judged, seq, time.time()))
     sys.stdout.buffer.write(document + b"\n")
     sys.stdout.buffer.flush()
     return "error" not in judged.verdict.keep

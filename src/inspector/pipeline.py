@@ -103,7 +103,7 @@ class Pipeline:
             verdict=judged.verdict.name,
             keep=judged.verdict.keep,
             raw=examiner.encode_raw(judged),
-            compose=lambda seq: examiner.encode(examiner.result(taken, judged, seq, decided_at)),
+            compose=lambda seq: examiner.encode(examiner.result(judged, seq, decided_at)),
             targets=self._targets,
         )
         (entry,) = self._ledger.decide([decision], decided_at)

@@ -34,7 +34,7 @@ def examiner(detector: Detector | None = None, **configuration) -> Examiner:
 def examine(inspect: Examiner, file: Claimed) -> Result:
     """The message about a file, as a consumer reads it."""
     taken = inspect.decode(file)
-    result = inspect.result(taken, inspect.judge(taken), 7, 2.0)
+    result = inspect.result(inspect.judge(taken), 7, 2.0)
     document = inspect.encode(result)
     jsonschema.validate(json.loads(document), SCHEMA)
     assert msgspec.json.decode(document, type=Result) == result
@@ -177,7 +177,7 @@ def test_a_result_is_cut_to_the_configured_size() -> None:
     )
     inspect = examiner(Broken(found), MaxMessageBytes=5_000)
     taken = inspect.decode(claimed(picture()))
-    document = inspect.encode(inspect.result(taken, inspect.judge(taken), 1, 0.0))
+    document = inspect.encode(inspect.result(inspect.judge(taken), 1, 0.0))
     assert len(document) <= 5_000
     assert json.loads(document)["detections_total"] == count
 

@@ -1,15 +1,20 @@
 """Recent inspections in figures."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inspector.core.detections import Detections
+from inspector.core.frame import Identity
 from inspector.core.message import Latency
 from inspector.core.verdict import Verdict, not_inspected
-from inspector.examiner import Judged
+from inspector.examiner import Judged, Taken
+from inspector.ports import Claimed
 from inspector.tally import WINDOW, Figures, Tally, percentile
+
+TAKEN = Taken("0" * 32, Claimed(Identity("a.jpg", 1, 2, ""), Path("a.jpg"), 0.0, b""), None)
 
 
 def judged(milliseconds: float = 10.0, *confidences: float) -> Judged:
@@ -19,13 +24,14 @@ def judged(milliseconds: float = 10.0, *confidences: float) -> Judged:
         np.zeros((count, 4), np.float32), np.array(confidences, np.float32), np.zeros(count, np.int64)
     )
     return Judged(
+        TAKEN,
         Verdict("pass", (), found, ()),
         found,
         Latency(decode=1.0, inference=milliseconds - 1.5, postprocess=0.5),
     )
 
 
-LOST = Judged(not_inspected("unreadable"), Detections.none(), Latency())
+LOST = Judged(TAKEN, not_inspected("unreadable"), Detections.none(), Latency())
 
 
 def test_before_the_first_inspection_there_are_no_figures() -> None:
