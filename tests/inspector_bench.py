@@ -57,7 +57,9 @@ class Bench:
         """Open, and set the line up."""
         pipeline = self.open()
         unsettled = self.ledger.unsettled()
-        return Line(pipeline, self.watcher.candidates, unsettled, lambda each: self.report(each), self._fail)
+        limit_s = self.settings.frame_timeout_seconds
+        report = lambda each: self.report(each)  # noqa: E731  # a test may change it while the line runs
+        return Line(pipeline, self.watcher.candidates, unsettled, limit_s, report, self._fail)
 
     def run(self, inspections: int) -> None:
         """Run until the ledger holds so many inspections and nothing is left to be done; end in order."""
@@ -74,14 +76,14 @@ class Bench:
         assert self.failures == []
 
     def take_by_hand(self) -> None:
-        """What both threads of a line do, in this one: so that an effect can be cut off."""
+        """What the threads of a line do, in this one: so that an effect can be cut off."""
         pipeline = self.open()
         for entry in self.ledger.unsettled():
             pipeline.finish(entry)
         stop = threading.Event()
         for candidate in self.watcher.candidates(stop):
             if taken := pipeline.take(candidate, stop):
-                pipeline.conclude(taken)
+                pipeline.record([pipeline.judge(taken)])
             stop.set()
 
     def is_idle(self) -> bool:

@@ -48,7 +48,8 @@ def assemble(
         office.targets,
     )
     candidates = _candidates(root, settings, office.ledger)
-    return Line(pipeline, candidates, office.ledger.unsettled(), report, failed)
+    limit_s = settings.frame_timeout_seconds
+    return Line(pipeline, candidates, office.ledger.unsettled(), limit_s, report, failed)
 
 
 def _keep_apart(root: Path, ours: Iterable[Path]) -> None:

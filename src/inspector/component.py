@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import queue
 import shutil
@@ -34,6 +35,8 @@ from inspector.works import Works
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
+SILENCE_S = 300.0
+"""If this thread itself does not come round for so long, the process ends, and says where it was."""
 RETRY_S = 2.0
 """How often what is missing is tried again."""
 POLL_S = 30.0
@@ -114,8 +117,8 @@ class Component:
     def run(self) -> int:
         """Work until told to stop; return the exit status: 0, or 1 where a restart must mend something.
 
-        An error that nobody expected passes through, and nothing is closed in order: the attempts under way stay on
-        record, so that an image which causes it again and again is not tried for ever.
+        HungError, and an error that nobody expected, pass through, and nothing is closed in order: the attempts under
+        way stay on record, so that an image which causes it again and again is not tried for ever.
         """
         status = 0
         try:
@@ -126,10 +129,12 @@ class Component:
             fix = "none needed: Greengrass starts it anew"
             log.critical("stopping", extra={"cause": str(error), "fix": fix})
         self._shut_down()
+        faulthandler.cancel_dump_traceback_later()
         return status
 
     def _turn(self) -> bool:
         """Do what is due, then handle what came in, if anything; whether to go on."""
+        faulthandler.dump_traceback_later(SILENCE_S, exit=True)
         try:
             self._advance()
             mail = self._mail.get(timeout=TICK_S)
@@ -169,6 +174,7 @@ class Component:
         if self._settings and self._works.is_inspecting and self._works.follow_model(self._settings):
             self._works.complete(self._settings)
             self._publish_status("model")
+        self._works.look()
         if self._status.is_due():
             self._publish_status("interval")
 

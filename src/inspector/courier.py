@@ -69,15 +69,15 @@ class Courier:
         now_s = time.monotonic()
         if now_s < self._retry_s:
             return self._retry_s - now_s
-        message = self._ledger.waiting(self._target, after=self._live_after)
-        if message is None:
+        messages = self._ledger.waiting(self._target, after=self._live_after)
+        if not messages:
             if now_s < self._next_backlog_s:
                 return self._next_backlog_s - now_s
-            message = self._ledger.waiting(self._target, after=0, upto=self._live_after)
-            self._next_backlog_s = now_s + self._backlog_pause_s if message else 0.0
-        if message is None:
+            messages = self._ledger.waiting(self._target, after=0, upto=self._live_after)
+            self._next_backlog_s = now_s + self._backlog_pause_s if messages else 0.0
+        if not messages:
             return IDLE_S
-        self._send(*message)
+        self._send(*messages[0])
         return 0.0
 
     def _send(self, seq: int, payload: bytes) -> None:
@@ -93,7 +93,7 @@ class Courier:
             self._succeeded(seq)
 
     def _succeeded(self, seq: int) -> None:
-        self._ledger.mark_published(seq, self._target, time.time())
+        self._ledger.mark_published([seq], self._target)
         self._live_after = max(self._live_after, seq)  # what is published and waits again is not live
         if self._failures:
             log.info(

@@ -1,19 +1,26 @@
-"""The running line: one thread takes frames, another concludes them, a few frames apart."""
+"""The running line: one thread takes frames, one judges them, one records what was judged, a few frames apart."""
 
 from __future__ import annotations
 
-import queue
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
+from inspector.belt import Belt
+from inspector.core.frame import Frame
 from inspector.examiner import Judged, Taken
 from inspector.pipeline import Pipeline
-from inspector.ports import Candidate, Entry
+from inspector.ports import Candidate, Claimed, Entry
+
+log = logging.getLogger(__name__)
 
 READ_AHEAD = 4
 """Frames that wait, decoded, for inference; what else arrives stays on disk."""
-_LOOK_S = 0.1
-"""How often one thread sees to it that the other is alive."""
+READ_AHEAD_BYTES = 200_000_000
+"""Of their pixels and files: of large images fewer wait, so that memory stays flat."""
+GROUP = 16
+"""So many inspections at most are decided in one transaction: while one is flushed to the disk, others gather."""
+_LOOK_S = 0.25
 
 Candidates = Callable[[threading.Event], Iterator[Candidate]]
 
@@ -30,75 +37,98 @@ class Line:
         pipeline: Pipeline,
         candidates: Candidates,
         unsettled: Iterable[Entry],
+        limit_s: float,
         report: Callable[[Judged], None],
         failed: Callable[[Exception], None],
     ) -> None:
         self._pipeline = pipeline
         self._candidates = candidates
         self._unsettled = unsettled
+        self._limit_s = limit_s
         self._report = report
         self._failed = failed
         self._stop = threading.Event()
-        self._taken: queue.Queue[Taken | None] = queue.Queue(READ_AHEAD)
-        self._taker = self._thread(self._take)
-        self._concluder = self._thread(self._conclude)
+        self._taken: Belt[Taken] = Belt(READ_AHEAD, READ_AHEAD_BYTES, _taken_bytes)
+        self._judged: Belt[Judged] = Belt(GROUP, READ_AHEAD_BYTES, _judged_bytes)
+        self._threads = [self._thread(work) for work in (self._take, self._judge, self._record)]
 
     def _thread(self, work: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=self._guard, args=(work,), name=work.__name__.strip("_"), daemon=True)
 
     def start(self) -> None:
-        """Start both threads."""
-        self._concluder.start()
-        self._taker.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Take no more frames, conclude the one under way, and return when that is done.
+        """Take no more frames, finish what is being judged and recorded, and return when that is done.
 
-        Those that wait stay claimed, where the next run finds them.
+        Frames that wait stay claimed, where the next run finds them. Raises HungError as ``look`` does.
         """
         self._stop.set()
-        self._taker.join()
-        self._concluder.join()
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(_LOOK_S)
+                self.look()
+
+    def look(self) -> bool:
+        """Whether a file system holds the line up for longer than a frame may take.
+
+        Raises HungError where a frame itself takes longer: no thread can be ended from outside, only the process.
+        """
+        return self._pipeline.look(self._limit_s)
 
     def _guard(self, work: Callable[[], None]) -> None:
         try:
             work()
         except Exception as error:  # noqa: BLE001  # whatever ends a thread must reach the component
             self._stop.set()
+            self._taken.close()
+            self._judged.close()
             self._failed(error)
 
     def _take(self) -> None:
-        try:
-            for entry in self._unsettled:
-                if self._stop.is_set():
-                    return
-                self._pipeline.finish(entry)
-            for candidate in self._candidates(self._stop):
-                if self._stop.is_set():
-                    break
-                if taken := self._pipeline.take(candidate, self._stop):
-                    self._hand_over(taken)
-        finally:
-            self._hand_over(None)
-
-    def _hand_over(self, taken: Taken | None) -> None:
-        """Put a frame into the queue; give up where the other thread has died and nobody takes it out."""
-        while self._concluder.is_alive():
-            try:
-                self._taken.put(taken, timeout=_LOOK_S)
+        for entry in self._unsettled:
+            if self._stop.is_set():
                 break
-            except queue.Full:
-                continue
-        if taken and taken.is_suspect:
-            self._await_conclusion()
+            self._pipeline.finish(entry)
+        for candidate in self._candidates(self._stop):
+            if self._stop.is_set():
+                break
+            if taken := self._pipeline.take(candidate, self._stop):
+                self._hand_over(taken)
+        self._taken.close()
 
-    def _await_conclusion(self) -> None:
-        with self._taken.all_tasks_done:
-            while self._taken.unfinished_tasks and self._concluder.is_alive():
-                self._taken.all_tasks_done.wait(_LOOK_S)
+    def _hand_over(self, taken: Taken) -> None:
+        self._taken.put(taken)
+        if taken.is_suspect:
+            self._taken.wait_until_finished()
+            self._judged.wait_until_finished()
 
-    def _conclude(self) -> None:
-        while (taken := self._taken.get()) is not None:
-            if not self._stop.is_set():
-                self._report(self._pipeline.conclude(taken))
-            self._taken.task_done()
+    def _judge(self) -> None:
+        while frames := self._taken.take(1):
+            for taken in frames:
+                if not self._stop.is_set():
+                    self._judged.put(self._pipeline.judge(taken))
+            self._taken.finished(len(frames))
+        self._judged.close()
+
+    def _record(self) -> None:
+        while group := self._judged.take(GROUP):
+            self._pipeline.record(group)
+            for judged in group:
+                self._report(judged)
+            self._judged.finished(len(group))
+
+
+def _taken_bytes(taken: Taken) -> int:
+    pixels_bytes = taken.frame.pixels.nbytes if isinstance(taken.frame, Frame) else 0
+    return pixels_bytes + _file_bytes(taken.claimed)
+
+
+def _judged_bytes(judged: Judged) -> int:
+    return _file_bytes(judged.taken.claimed)
+
+
+def _file_bytes(claimed: Claimed) -> int:
+    return len(claimed.data or b"")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +75,7 @@ class Office:
 
     def reconnected(self) -> None:
         """Publish again what may have been lost with the connection, and all that waits."""
-        if republished := self.ledger.republish(time.time() - REPUBLISH_S):
+        if republished := self.ledger.republish(REPUBLISH_S):
             log.info("publishing the last minute again", extra={"results": republished})
         for courier in self._couriers:
             courier.retry()

@@ -7,14 +7,17 @@
 3. Each effect may be repeated: what a crash cuts short, the next run finishes.
 4. A frame that fails is a review with a reason, never silence and never a pass.
 
-``take`` runs the effects up to ``decode``, ``conclude`` the others, so that the next frame can be decoded while one
-is inferred.
+5. Several verdicts may be decided together: what is flushed to the disk once costs the time once.
+
+``take`` runs the effects up to ``decode``, ``record`` those from ``decide`` on; with ``judge`` between them, each may
+have a thread of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from threading import Event
 
@@ -22,6 +25,7 @@ from inspector.core.frame import FrameError
 from inspector.core.naming import legible
 from inspector.examiner import Examiner, Judged, Taken
 from inspector.ports import (
+    Attempt,
     Candidate,
     Claimed,
     Claims,
@@ -30,17 +34,25 @@ from inspector.ports import (
     ImageGoneError,
     Keeper,
     Ledger,
+    LedgerBlocked,
     Target,
 )
+from inspector.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
 """So many runs may die over one image; after that it is a review, ``crashed``."""
+_ONE_FRAME = ("decode", "judge")
+"""The stages that depend on nothing but the frame itself."""
+
+
+class HungError(Exception):
+    """A frame takes longer than it may: only a new process is rid of it, and knows from the ledger what to do."""
 
 
 class Pipeline:
-    """Inspects candidates. ``take`` and ``conclude`` may run in two threads."""
+    """Inspects candidates. ``take``, ``judge`` and ``record`` may run in threads of their own."""
 
     def __init__(
         self, examiner: Examiner, claims: Claims, ledger: Ledger, keeper: Keeper, targets: tuple[Target, ...]
@@ -50,6 +62,7 @@ class Pipeline:
         self._ledger = ledger
         self._keeper = keeper
         self._targets = targets
+        self._stopwatch = Stopwatch()
 
     def take(self, candidate: Candidate, stop: Event) -> Taken | None:
         """Claim and decode a file; None where there is nothing left to inspect."""
@@ -60,44 +73,74 @@ class Pipeline:
         if entry := self._ledger.find(inspection_id):
             self.finish(replace(entry, source=claimed.source), claimed.data)
             return None
-        attempts = self.attempt(inspection_id)
-        if attempts > MAX_ATTEMPTS:
-            return Taken(inspection_id, claimed, FrameError("crashed", "the process died over it, twice"))
-        return replace(self.decode(claimed), is_suspect=attempts > 1)
+        attempt = self.attempt(inspection_id, claimed)
+        if fault := _fault(attempt):
+            return Taken(inspection_id, claimed, fault)
+        return replace(self.decode(claimed), is_suspect=attempt.runs > 1)
 
-    def conclude(self, taken: Taken) -> Judged:
-        """Judge a frame and carry out what follows from the verdict."""
-        judged = self.judge(taken)
-        entry = self.decide(taken, judged)
-        self.finish(entry, taken.claimed.data)
-        return judged
+    def record(self, judged: Sequence[Judged]) -> None:
+        """Put verdicts on record, all at once, and carry out what follows from them."""
+        for entry, each in zip(self.decide(judged), judged, strict=True):
+            self.finish(entry, each.taken.claimed.data)
 
     def finish(self, entry: Entry, data: bytes | None = None) -> None:
         """Keep the image and settle the file, whichever is still to be done; ``data`` is the file's content."""
-        if not entry.is_stored:
-            self.keep(entry, data)
-        self.settle(entry)
+        with self._stopwatch.at("record", entry.path):
+            if not entry.is_stored:
+                self.keep(entry, data)
+            self.settle(entry)
+
+    def look(self, limit_s: float) -> bool:
+        """Whether a file system has taken longer than ``limit_s`` over a file. Raises HungError where a frame has."""
+        overdue = self._stopwatch.overdue(limit_s)
+        for each in overdue:
+            if each.stage in _ONE_FRAME:
+                self._time_out(each.subject)
+                raise HungError(f"inspection {each.subject}: {each.stage} takes longer than {limit_s:g} s")
+        return bool(overdue)
+
+    def _time_out(self, inspection_id: str) -> None:
+        try:
+            self._ledger.time_out(inspection_id)
+        except LedgerBlocked as error:  # then it counts as an attempt, like any other that killed the process
+            log.error("time limit not recorded", extra={"cause": str(error)})
 
     def claim(self, candidate: Candidate, stop: Event) -> Claimed | None:
         """Take the file; None where it is gone."""
-        return self._claims.claim(candidate, stop)
+        with self._stopwatch.at("claim", candidate.path):
+            return self._claims.claim(candidate, stop)
 
-    def attempt(self, inspection_id: str) -> int:
-        """Put on record that this run begins; return how many have."""
-        return self._ledger.attempt(inspection_id)
+    def attempt(self, inspection_id: str, claimed: Claimed) -> Attempt:
+        """Put on record that this run begins; return what became of earlier ones."""
+        return self._ledger.attempt(inspection_id, claimed)
 
     def decode(self, claimed: Claimed) -> Taken:
         """Bytes to pixels."""
-        return self._examiner.decode(claimed)
+        with self._stopwatch.at("decode", self._examiner.inspection_id(claimed)):
+            return self._examiner.decode(claimed)
 
     def judge(self, taken: Taken) -> Judged:
         """Pixels to a verdict."""
-        return self._examiner.judge(taken)
+        with self._stopwatch.at("judge", taken.id):
+            return self._examiner.judge(taken)
 
-    def decide(self, taken: Taken, judged: Judged) -> Entry:
-        """Put the verdict on record, with its message."""
-        decided_at, examiner = time.time(), self._examiner
-        decision = Decision(
+    def decide(self, judged: Sequence[Judged]) -> list[Entry]:
+        """Put verdicts on record, with their messages."""
+        decided_at = time.time()
+        with self._stopwatch.at("record", legible(judged[0].taken.claimed.identity.path)):
+            entries = self._ledger.decide([self._decision(each, decided_at) for each in judged], decided_at)
+        for entry, each in zip(entries, judged, strict=True):
+            extra = {"seq": entry.seq, "path": legible(entry.path), "verdict": each.verdict.name}
+            log.debug("inspected", extra=extra)
+        # The same version may have been dropped in twice: this file is where this claim has put it.
+        return [
+            replace(entry, source=each.taken.claimed.source)
+            for entry, each in zip(entries, judged, strict=True)
+        ]
+
+    def _decision(self, judged: Judged, decided_at: float) -> Decision:
+        taken, examiner = judged.taken, self._examiner
+        return Decision(
             id=taken.id,
             claimed=taken.claimed,
             verdict=judged.verdict.name,
@@ -106,11 +149,6 @@ class Pipeline:
             compose=lambda seq: examiner.encode(examiner.result(judged, seq, decided_at)),
             targets=self._targets,
         )
-        entry = self._ledger.decide(decision, decided_at)
-        entry = replace(entry, source=taken.claimed.source)  # the same version may have been dropped in twice
-        extra = {"seq": entry.seq, "path": legible(entry.path), "verdict": judged.verdict.name}
-        log.debug("inspected", extra=extra)
-        return entry
 
     def keep(self, entry: Entry, data: bytes | None) -> None:
         """Keep the image with its message and all that was detected."""
@@ -121,10 +159,21 @@ class Pipeline:
                 "image not kept", extra={"seq": entry.seq, "path": legible(entry.path), "cause": str(error)}
             )
             evicted = (entry.id,)
-        self._ledger.mark_stored(entry, evicted)
+        self._ledger.mark_stored(entry)
+        if evicted:
+            self._ledger.mark_evicted(evicted)
 
     def settle(self, entry: Entry) -> None:
         """Archive, delete or leave the file, and have done with it."""
         remains = self._claims.settle(entry)
         if not entry.is_settled:
             self._ledger.mark_settled(entry, remains=remains)
+
+
+def _fault(attempt: Attempt) -> FrameError | None:
+    """Why not to inspect what earlier runs have tried."""
+    if attempt.has_timed_out:
+        return FrameError("timeout", "an earlier run took longer over it than FrameTimeoutSeconds")
+    if attempt.runs > MAX_ATTEMPTS:
+        return FrameError("crashed", "the process died over it, twice")
+    return None

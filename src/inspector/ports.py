@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -15,6 +15,8 @@ from inspector.core.package import Thresholds
 
 Target = Literal["topic", "iot_core"]
 """Where results are published: the local topic, AWS IoT Core."""
+ImageState = Literal["none", "due", "stored", "evicted"]
+"""Of the image of an inspection: not to be kept, still to be kept, with the keeper, given up."""
 
 
 class Blocked(Exception):
@@ -27,6 +29,10 @@ class Blocked(Exception):
 
 class LedgerBlocked(Blocked):
     """It is the ledger itself that cannot be read or written."""
+
+
+class LedgerDamaged(LedgerBlocked):
+    """The ledger's file holds something else than a ledger, or no whole one: it is set aside, and a new one begun."""
 
 
 class ImageGoneError(Exception):
@@ -102,6 +108,16 @@ class Decision:
     targets: tuple[Target, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What is on record of an inspection that begins."""
+
+    runs: int
+    """How many runs of the process have begun it, this one included."""
+    has_timed_out: bool
+    """Whether a run ended because it hung over it."""
+
+
 class Claims(Protocol):
     """Takes files for inspection, and has done with them after it."""
 
@@ -127,7 +143,10 @@ class Keeper(Protocol):
 
 
 class Ledger(Protocol):
-    """What was seen, decided, published and kept. Every change is durable when its call returns."""
+    """What was seen, decided, published and kept.
+
+    Every change survives the death of the process when its call returns; a verdict and an eviction also a power cut.
+    """
 
     id: str
 
@@ -135,23 +154,37 @@ class Ledger(Protocol):
 
     def is_inspected(self, path: str, mtime_ns: int, size_bytes: int) -> bool: ...
 
-    def attempt(self, inspection_id: str) -> int: ...
+    def attempt(self, inspection_id: str, claimed: Claimed) -> Attempt: ...
+
+    def time_out(self, inspection_id: str) -> None: ...
 
     def find(self, inspection_id: str) -> Entry | None: ...
 
-    def decide(self, decision: Decision, decided_at: float) -> Entry: ...
+    def decide(self, decisions: Sequence[Decision], decided_at: float) -> list[Entry]: ...
 
     def raw(self, seq: int) -> bytes: ...
 
-    def mark_stored(self, entry: Entry, evicted: tuple[str, ...]) -> None: ...
+    def mark_stored(self, entry: Entry) -> None: ...
+
+    def mark_evicted(self, ids: Iterable[str]) -> None: ...
+
+    def image_states(self, ids: Iterable[str]) -> dict[str, ImageState]: ...
 
     def mark_settled(self, entry: Entry, *, remains: bool) -> None: ...
 
+    def forget(self, paths: Iterable[str]) -> None: ...
+
     def unsettled(self) -> list[Entry]: ...
 
-    def waiting(self, target: Target, *, after: int, upto: int | None = None) -> tuple[int, bytes] | None: ...
+    def trim(self, before: float, max_bytes: int) -> int: ...
 
-    def mark_published(self, seq: int, target: Target, published_at: float) -> None: ...
+    def size_bytes(self) -> int: ...
+
+    def waiting(
+        self, target: Target, *, after: int, upto: int | None = None, limit: int = 1
+    ) -> list[tuple[int, bytes]]: ...
+
+    def mark_published(self, seqs: Sequence[int], target: Target) -> None: ...
 
     def park(self, seq: int, target: Target, error: str) -> None: ...
 

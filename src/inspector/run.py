@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from inspector import __version__
 from inspector.component import Component
+from inspector.pipeline import HungError
 from inspector.shell import log as logs
 from inspector.shell.greengrass import is_started_by_greengrass
 
@@ -25,6 +28,7 @@ def run(work: Path) -> int:
         )
         return 1
     logs.set_up("INFO")
+    faulthandler.enable()  # a crash in native code says where
     os.umask(0o027)
     component = Component(work, os.environ["AWS_IOT_THING_NAME"])
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -32,8 +36,21 @@ def run(work: Path) -> int:
     log.info("starting", extra={"version": __version__, "work": work})
     try:
         status = component.run()
+    except HungError as error:
+        _start_anew(error)
     except Exception:
         log.critical("stopping over an error nobody expected; Greengrass starts it anew", exc_info=True)
         return 1
     log.info("stopped", extra={"status": status})
     return status
+
+
+def _start_anew(error: HungError) -> NoReturn:
+    """Replace the process by a new one, under the same number: Greengrass counts no failure, of which it allows
+    three, and nothing that hangs in a thread, in native code too, outlives it."""
+    log.critical(
+        "starting anew", extra={"cause": str(error), "fix": "none needed: the image becomes a review"}
+    )
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell is wanted

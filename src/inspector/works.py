@@ -93,6 +93,10 @@ class Works:
         log.info("model changed", extra=_describe(detector))
         return True
 
+    def look(self) -> bool:
+        """Whether the line is held up, as Line.look says. Raises HungError as it does."""
+        return self._line is not None and self._line.look()
+
     def stop_line(self) -> None:
         """Take no more images, finish the one under way. The couriers work on."""
         line, self._line = self._line, None

@@ -49,7 +49,7 @@ def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
 def decide(ledger: SqliteLedger, count: int) -> None:
     first = ledger.last_seq() + 1
     for number in range(first, first + count):
-        ledger.decide(decision(number), 0.0)
+        ledger.decide([decision(number)], 0.0)
 
 
 def courier(ledger: SqliteLedger, publish: FakePublish, rate: float = 20.0) -> Courier:
@@ -253,7 +253,7 @@ def test_what_is_sent_again_is_no_live_result(ledger: SqliteLedger, clock: Clock
     sender = courier(ledger, publish, rate=10)
     decide(ledger, 4)
     work(sender, clock, 1.0)
-    ledger.republish(0.0)
+    ledger.republish(60.0)
     decide(ledger, 2)
     work(sender, clock, 1.0)
     assert seqs(publish) == [1, 2, 3, 4, 5, 6, 1, 2, 3, 4]
@@ -288,11 +288,11 @@ def test_targets_do_not_wait_for_each_other(ledger: SqliteLedger, clock: Clock) 
     publish = FakePublish()
     sender = Courier("topic", "t", publish, ledger, 20.0)
     blocked = courier(ledger, FakePublish([DOWN] * 100))
-    ledger.decide(decision(1, targets=("topic", "iot_core")), 0.0)
+    ledger.decide([decision(1, targets=("topic", "iot_core"))], 0.0)
     work(blocked, clock, 10.0)
     work(sender, clock, 1.0)
     assert seqs(publish) == [1]
-    assert ledger.waiting("iot_core", after=0) == (1, b'{"seq":1}')
+    assert ledger.waiting("iot_core", after=0) == [(1, b'{"seq":1}')]
 
 
 def run(sender: Courier) -> tuple[threading.Thread, Any]:

@@ -140,7 +140,7 @@ def test_image_that_kills_the_process(tmp_path: Path, effect: str, after: str) -
         with pytest.raises(Killed):
             bench.take_by_hand()
         bench.kill()
-    if effect == "judge":  # which concludes every frame, also those that are not decoded
+    if effect == "judge":  # which every frame goes through, also those that are not decoded
         bench.pipeline_type = Pipeline
     bench.run(inspections=1)
     (result,) = bench.results()
@@ -188,7 +188,7 @@ def test_dropped_in_twice(bench: Bench) -> None:
         taken.append(pipeline.take(candidate(bench.images, "a.jpg"), stop))
     for each in taken:
         assert each
-        pipeline.conclude(each)
+        pipeline.record([pipeline.judge(each)])
     drop(bench.images / "a.jpg", picture())
     os.utime(bench.images / "a.jpg", (1_000, 1_000))
     assert pipeline.take(candidate(bench.images, "a.jpg"), stop) is None

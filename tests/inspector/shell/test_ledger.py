@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from inspector.ports import Blocked
+from inspector.ports import Blocked, Entry
+from inspector.shell import outbox
 from inspector.shell.ledger import SqliteLedger
 from inspector_fakes import decision, inspection_id, rows
 
@@ -20,14 +21,37 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
 
 
+class Clock:
+    """The time of day, and the time since the machine was started."""
+
+    wall_s = 1_795_000_000.0
+    monotonic_s = 1_000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clocks as the ledger sees them."""
+    clock = Clock()
+    monkeypatch.setattr(outbox.time, "monotonic", lambda: clock.monotonic_s)
+    monkeypatch.setattr(outbox.time, "time", lambda: clock.wall_s)
+    return clock
+
+
 def kill(ledger: SqliteLedger) -> None:
     """End as a killed process does: nothing is said, what is open is rolled back."""
     ledger._db.close()
 
 
-def decide(ledger: SqliteLedger, *numbers: int, **fields: Any) -> None:
+def decide(ledger: SqliteLedger, *numbers: int, **fields: Any) -> Entry:
+    """Decide made-up files one by one; return the entry of the last."""
     for number in numbers:
-        ledger.decide(decision(number, **fields), 1_000.0 + number)
+        (entry,) = ledger.decide([decision(number, **fields)], 1_000.0 + number)
+    return entry
+
+
+def attempt(ledger: SqliteLedger, number: int) -> int:
+    """Begin a made-up inspection; return how many runs have."""
+    return ledger.attempt(inspection_id(number), decision(number).claimed).runs
 
 
 def test_sequence(path: Path) -> None:
@@ -63,13 +87,13 @@ def test_no_gap_after_a_failure(path: Path) -> None:
         raise ValueError("it does not fit")
 
     ledger = SqliteLedger(path)
-    ledger.attempt(inspection_id(2))
+    attempt(ledger, 2)
     decide(ledger, 1)
     with pytest.raises(ValueError, match="it does not fit"):
         decide(ledger, 2, compose=fail)
     assert ledger.find(inspection_id(2)) is None
     assert ledger.count("waiting") == 1
-    assert ledger.attempt(inspection_id(2)) == 1
+    assert attempt(ledger, 2) == 1
     decide(ledger, 3)
     assert ledger.last_seq() == 2
     ledger.close()
@@ -109,8 +133,8 @@ def test_message_carries_its_seq(path: Path) -> None:
 def test_decided_once(path: Path) -> None:
     """What was decided stays as it is when it is decided again."""
     ledger = SqliteLedger(path)
-    first = ledger.decide(decision(1), 0.0)
-    second = ledger.decide(decision(1, compose=lambda seq: b"another"), 0.0)
+    first = decide(ledger, 1)
+    second = decide(ledger, 1, compose=lambda seq: b"another")
     assert second == first
     assert (ledger.last_seq(), ledger.count("waiting")) == (1, 1)
     ledger.close()
@@ -120,9 +144,7 @@ def test_an_entry_comes_back_whole(path: Path) -> None:
     """What a decision says is what the entry says, also of names that are not UTF-8."""
     ledger = SqliteLedger(path)
     source = Path("/images/.claimed/\udcff/a\nb.jpg")
-    entry = ledger.decide(
-        decision(7, path="\udcff/a\nb.jpg", source=source, keep=("uncertain", "audit")), 0.0
-    )
+    entry = decide(ledger, 7, path="\udcff/a\nb.jpg", source=source, keep=("uncertain", "audit"))
     assert entry == ledger.find(inspection_id(7)) == ledger.unsettled()[0]
     assert (entry.path, entry.source, entry.keep) == ("\udcff/a\nb.jpg", source, ("uncertain", "audit"))
     assert (entry.mtime_ns, entry.size_bytes, entry.is_stored, entry.is_settled) == (7, 10, False, False)
@@ -134,29 +156,29 @@ def test_attempts_count_runs(path: Path) -> None:
     """An attempt counts once in a run however often it is recorded, and again in the next run."""
     for runs in (1, 2, 3):
         ledger = SqliteLedger(path)
-        assert ledger.attempt(inspection_id(1)) == runs
-        assert ledger.attempt(inspection_id(1)) == runs
+        assert attempt(ledger, 1) == runs
+        assert attempt(ledger, 1) == runs
         kill(ledger)
 
 
 def test_orderly_close_withdraws_attempts(path: Path) -> None:
     """A run that ends in order leaves no attempt of its own; those of runs that were killed stay."""
     killed = SqliteLedger(path)
-    killed.attempt(inspection_id(1))
+    attempt(killed, 1)
     kill(killed)
     orderly = SqliteLedger(path)
-    assert orderly.attempt(inspection_id(1)) == 2
+    assert attempt(orderly, 1) == 2
     orderly.close()
     last = SqliteLedger(path)
-    assert last.attempt(inspection_id(1)) == 2
+    assert attempt(last, 1) == 2
     last.close()
 
 
 def test_deciding_ends_the_attempts(path: Path) -> None:
     """What is decided has no attempts any more; others keep theirs."""
     ledger = SqliteLedger(path)
-    ledger.attempt(inspection_id(1))
-    ledger.attempt(inspection_id(2))
+    attempt(ledger, 1)
+    attempt(ledger, 2)
     decide(ledger, 1)
     assert rows(path, "SELECT id FROM attempts") == [(inspection_id(2),)]
     ledger.close()
@@ -165,17 +187,17 @@ def test_deciding_ends_the_attempts(path: Path) -> None:
 def test_close_of_a_ledger_that_fails(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A ledger that cannot be written any more closes all the same, with a log line."""
     ledger = SqliteLedger(path)
-    ledger._db.execute("PRAGMA query_only = 1")
+    ledger._db._connection.execute("PRAGMA query_only = 1")
     ledger.close()
     assert [record.getMessage() for record in caplog.records] == ["attempts not withdrawn"]
     with pytest.raises(sqlite3.ProgrammingError):
-        ledger._db.execute("SELECT 1")
+        ledger._db._connection.execute("SELECT 1")
 
 
 def test_fingerprints(path: Path) -> None:
     """A version that remains in place is known as inspected, across restarts; another version is not."""
     ledger = SqliteLedger(path)
-    entry = ledger.decide(decision(5, path="\udcff.jpg"), 0.0)
+    entry = decide(ledger, 5, path="\udcff.jpg")
     assert not ledger.is_inspected("\udcff.jpg", 5, 10)
     ledger.mark_settled(entry, remains=True)
     ledger.close()
@@ -184,7 +206,7 @@ def test_fingerprints(path: Path) -> None:
     assert not again.is_inspected("\udcff.jpg", 6, 10)
     assert not again.is_inspected("\udcff.jpg", 5, 11)
     assert not again.is_inspected("x.jpg", 5, 10)
-    again.mark_settled(again.decide(decision(6, path="\udcff.jpg"), 0.0), remains=True)
+    again.mark_settled(decide(again, 6, path="\udcff.jpg"), remains=True)
     assert rows(path, "SELECT mtime_ns FROM fingerprints") == [(6,)]
     again.close()
 
@@ -192,7 +214,7 @@ def test_fingerprints(path: Path) -> None:
 def test_no_fingerprint_of_what_is_gone(path: Path) -> None:
     """A version that does not remain in place is inspected again should it come again."""
     ledger = SqliteLedger(path)
-    ledger.mark_settled(ledger.decide(decision(5), 0.0), remains=False)
+    ledger.mark_settled(decide(ledger, 5), remains=False)
     assert not ledger.is_inspected("x.jpg", 5, 10)
     assert ledger.unsettled() == []
     ledger.close()
@@ -203,9 +225,9 @@ def test_unsettled(path: Path) -> None:
     ledger = SqliteLedger(path)
     decide(ledger, 1, 2, 3, keep=("uncertain",))
     first, second, _ = ledger.unsettled()
-    ledger.mark_stored(first, ())
+    ledger.mark_stored(first)
     ledger.mark_settled(first, remains=False)
-    ledger.mark_stored(second, ())
+    ledger.mark_stored(second)
     kill(ledger)
     again = SqliteLedger(path)
     assert [(entry.seq, entry.is_stored) for entry in again.unsettled()] == [(2, True), (3, False)]
@@ -218,8 +240,9 @@ def test_stored_and_evicted(path: Path) -> None:
     decide(ledger, 1, 2, keep=("uncertain",))
     decide(ledger, 3)
     first, second, _ = ledger.unsettled()
-    ledger.mark_stored(first, ())
-    ledger.mark_stored(second, (first.id, second.id))
+    ledger.mark_stored(first)
+    ledger.mark_evicted([first.id, second.id])
+    ledger.mark_stored(second)
     assert rows(path, "SELECT image FROM inspections ORDER BY seq") == [("evicted",), ("evicted",), ("none",)]
     ledger.close()
 
@@ -228,12 +251,12 @@ def test_outbox(path: Path) -> None:
     """Each target has its own outbox, oldest first, and within a range; published is no longer waiting."""
     ledger = SqliteLedger(path)
     decide(ledger, 1, 2, 3, targets=("topic", "iot_core"))
-    assert ledger.waiting("topic", after=0) == (1, b'{"seq":1}')
-    ledger.mark_published(1, "topic", 5.0)
-    assert ledger.waiting("topic", after=0) == (2, b'{"seq":2}')
-    assert ledger.waiting("iot_core", after=0) == (1, b'{"seq":1}')
-    assert ledger.waiting("iot_core", after=1, upto=2) == (2, b'{"seq":2}')
-    assert ledger.waiting("iot_core", after=2, upto=2) is None
+    assert ledger.waiting("topic", after=0) == [(1, b'{"seq":1}')]
+    ledger.mark_published([1], "topic")
+    assert ledger.waiting("topic", after=0) == [(2, b'{"seq":2}')]
+    assert ledger.waiting("iot_core", after=0) == [(1, b'{"seq":1}')]
+    assert ledger.waiting("iot_core", after=1, upto=2) == [(2, b'{"seq":2}')]
+    assert ledger.waiting("iot_core", after=2, upto=2) == []
     assert (ledger.count("waiting"), ledger.count("published"), ledger.count("parked")) == (5, 1, 0)
     ledger.close()
 
@@ -251,25 +274,46 @@ def test_parked(path: Path) -> None:
     ledger = SqliteLedger(path)
     decide(ledger, 1, 2)
     ledger.park(1, "iot_core", "no policy")
-    assert ledger.waiting("iot_core", after=0) == (2, b'{"seq":2}')
+    assert ledger.waiting("iot_core", after=0) == [(2, b'{"seq":2}')]
     assert rows(path, "SELECT error FROM outbox WHERE state = 'parked'") == [("no policy",)]
     assert ledger.unpark() == 1
-    assert ledger.waiting("iot_core", after=0) == (1, b'{"seq":1}')
+    assert ledger.waiting("iot_core", after=0) == [(1, b'{"seq":1}')]
     assert ledger.unpark() == 0
     ledger.close()
 
 
-def test_republish(path: Path) -> None:
-    """What was published at or after a time waits again, at every target."""
+def test_republish(path: Path, clock: Clock) -> None:
+    """What was published in the last so many seconds waits again, at every target."""
     ledger = SqliteLedger(path)
     decide(ledger, 1, 2, 3, targets=("topic", "iot_core"))
     for seq in (1, 2, 3):
-        ledger.mark_published(seq, "topic", 100.0 + seq)
-        ledger.mark_published(seq, "iot_core", 100.0 + seq)
-    assert ledger.republish(102.0) == 4
-    assert ledger.waiting("topic", after=0) == (2, b'{"seq":2}')
-    assert ledger.waiting("iot_core", after=2) == (3, b'{"seq":3}')
+        ledger.mark_published([seq], "topic")
+        ledger.mark_published([seq], "iot_core")
+        clock.monotonic_s += 30
+    assert ledger.republish(60.0) == 4
+    assert ledger.waiting("topic", after=0) == [(2, b'{"seq":2}')]
+    assert ledger.waiting("iot_core", after=2) == [(3, b'{"seq":3}')]
     ledger.close()
+
+
+@pytest.mark.parametrize("jump_s", [-3_600, 3_600, -1e9, 1e9])
+def test_republish_after_the_clock_jumped(path: Path, clock: Clock, jump_s: float) -> None:
+    """A wall clock that jumps, in a run or between two, and a boot change nothing of what the last minute is."""
+    first = SqliteLedger(path)
+    decide(first, 1, 2, 3, 4)
+    first.mark_published([1], "iot_core")
+    clock.wall_s += jump_s
+    clock.monotonic_s += 100
+    first.mark_published([2], "iot_core")
+    kill(first)
+    clock.wall_s += jump_s
+    clock.monotonic_s = 5.0
+    second = SqliteLedger(path)
+    clock.monotonic_s += 50
+    second.mark_published([3], "iot_core")
+    assert second.republish(60.0) == 2
+    assert [seq for seq, _ in second.waiting("iot_core", after=0, limit=10)] == [2, 3, 4]
+    second.close()
 
 
 def test_resend(path: Path) -> None:
@@ -277,14 +321,14 @@ def test_resend(path: Path) -> None:
     ledger = SqliteLedger(path)
     decide(ledger, 1, 2, 3, 4, targets=("topic", "iot_core"))
     for seq in (1, 2, 3, 4):
-        ledger.mark_published(seq, "topic", 0.0)
-        ledger.mark_published(seq, "iot_core", 0.0)
+        ledger.mark_published([seq], "topic")
+        ledger.mark_published([seq], "iot_core")
     ledger.park(3, "iot_core", "refused")
     assert ledger.resend(2, 3, "iot_core") == 2
     assert ledger.resend(4, 1_000, "iot_core") == 1
     assert ledger.resend(5, 6, "iot_core") == 0
-    assert ledger.waiting("iot_core", after=0) == (2, b'{"seq":2}')
-    assert (ledger.waiting("topic", after=0), ledger.count("waiting")) == (None, 3)
+    assert ledger.waiting("iot_core", after=0) == [(2, b'{"seq":2}')]
+    assert (ledger.waiting("topic", after=0), ledger.count("waiting")) == ([], 3)
     ledger.close()
 
 
@@ -310,7 +354,7 @@ def later(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (corrupt, "file is not a database; move the file away"),
+        (corrupt, "file is not a database; none needed"),
         (later, r"written by a later version \(schema 99\); deploy that version again"),
         (Path.mkdir, "unable to open database file; make room on the disk and see that the work directory"),
     ],
@@ -350,12 +394,12 @@ def test_disk_full(path: Path) -> None:
     """A disk that is full blocks work; what could not be recorded leaves no trace."""
     ledger = SqliteLedger(path)
     decide(ledger, 1)
-    pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
-    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    pages = ledger._db._connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(Blocked, match="database or disk is full; make room on the disk"):
-        ledger.decide(decision(2, compose=lambda seq: b"x" * 100_000), 0.0)
+        decide(ledger, 2, compose=lambda seq: b"x" * 100_000)
     assert ledger.last_seq() == 1
-    ledger._db.execute("PRAGMA max_page_count = 1000000")
+    ledger._db._connection.execute("PRAGMA max_page_count = 1000000")
     decide(ledger, 3)
     assert ledger.last_seq() == 2
     ledger.close()
@@ -364,8 +408,8 @@ def test_disk_full(path: Path) -> None:
 def test_durable(path: Path) -> None:
     """The file is set so that a commit survives a power cut."""
     ledger = SqliteLedger(path)
-    assert ledger._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert ledger._db._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ledger._db._connection.execute("PRAGMA synchronous").fetchone() == (2,)
     ledger.close()
 
 
@@ -378,9 +422,9 @@ def test_many_threads(path: Path) -> None:
         try:
             for number in range(40):
                 made = thread * 1_000 + number
-                ledger.attempt(inspection_id(made))
-                entry = ledger.decide(decision(made), 0.0)
-                ledger.mark_published(entry.seq, "iot_core", 0.0)
+                attempt(ledger, made)
+                entry = decide(ledger, made)
+                ledger.mark_published([entry.seq], "iot_core")
                 ledger.mark_settled(entry, remains=True)
                 assert ledger.find(entry.id)
                 assert ledger.last_seq() >= entry.seq
