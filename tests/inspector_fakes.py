@@ -14,7 +14,7 @@ import numpy as np
 from inspector.core.detections import Detections
 from inspector.core.frame import Identity, Pixels
 from inspector.core.message import Latency, ModelInfo
-from inspector.core.package import Thresholds
+from inspector.core.package import KnownImages, Thresholds
 from inspector.ports import Candidate, Claimed, Decision, Entry, Target
 
 DEADLINE_S = 20.0
@@ -27,6 +27,7 @@ class FakeDetector:
         self.info = ModelInfo("fake", "1.0.0", "fp32", "0" * 64)
         self.labels = ("scratch",)
         self.thresholds: Thresholds | None = None
+        self.known_images: KnownImages | None = None
         self.confidence = confidence
         self.before = before
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from inspector.core import message as messages
+from inspector.core.appearance import checksum, look, unusual
 from inspector.core.detections import Detections
 from inspector.core.frame import FailureCode, Frame, FrameError, decode
 from inspector.core.message import ImageInfo, Latency, Result, Subject
 from inspector.core.naming import legible, part_of
 from inspector.core.settings import Settings
-from inspector.core.verdict import Policy, Verdict, is_audited, judge, not_inspected
+from inspector.core.verdict import Doubt, Policy, Verdict, is_audited, judge, not_inspected
 from inspector.ports import Claimed, Detector
 
 log = logging.getLogger(__name__)
@@ -43,10 +45,37 @@ class Judged:
     verdict: Verdict
     raw: Detections
     latency: Latency
+    unusual: tuple[str, ...] = ()
+    """What is unusual about the picture, in words."""
+
+
+class LastFrames:
+    """Each camera's last frame, by its checksum: what a camera shows twice running is no picture of a new part.
+
+    In memory alone: the first frame after a restart has none before it.
+    """
+
+    MAX_CAMERAS = 1000
+    """So many are remembered, those that delivered last."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, tuple[str, tuple[int, ...]]] = OrderedDict()
+
+    def repeats(self, inspection_id: str, frame: Frame) -> bool:
+        """Whether the frame shows what the camera's last one did; it is the last one from now on.
+
+        The same inspection begun again is no repetition.
+        """
+        camera, shown = frame.identity.camera, checksum(frame.pixels)
+        last_id, last_shown = self._last.pop(camera, (inspection_id, None))
+        self._last[camera] = inspection_id, shown
+        if len(self._last) > self.MAX_CAMERAS:
+            self._last.popitem(last=False)
+        return inspection_id != last_id and shown == last_shown
 
 
 class Examiner:
-    """Decodes, detects and judges with one model and one set of settings."""
+    """Decodes, detects and judges with one model and one set of settings. ``judge`` is called from one thread."""
 
     def __init__(self, thing: str, ledger: str, settings: Settings, detector: Detector) -> None:
         self._thing = thing
@@ -55,6 +84,11 @@ class Examiner:
         self._detector = detector
         default = settings.thresholds(detector.thresholds)
         self._policy = Policy(default, settings.thresholds_by_label(detector.thresholds))
+        self._known_images = detector.known_images if settings.review_unusual_images else None
+        if settings.review_unusual_images and detector.known_images is None:
+            fix = "package the model with --images, or set ReviewUnusualImages to false"
+            log.warning("unusual images are not told", extra={"model": detector.info.name, "fix": fix})
+        self._last_frames = LastFrames() if settings.review_repeated_frames else None
         if unknown := settings.class_thresholds.keys() - detector.labels:
             log.warning("thresholds of classes that the model has not", extra={"labels": sorted(unknown)})
 
@@ -91,10 +125,32 @@ class Examiner:
             raise taken.frame or ValueError("it was judged before")
         iou, max_detections = self._settings.iou_threshold, self._settings.max_detections
         raw, latency = self._detector.detect(taken.frame.pixels, iou=iou, max_detections=max_detections)
-        audited = is_audited(taken.id, self._settings.audit_share)
-        verdict = judge(raw, self._detector.labels, self._policy, audited=audited)
+        differences = self._differences(taken.frame)
+        verdict = judge(
+            raw,
+            self._detector.labels,
+            self._policy,
+            doubts=self._doubts(taken.id, taken.frame, differences),
+            audited=is_audited(taken.id, self._settings.audit_share),
+        )
         latency = msgspec.structs.replace(latency, decode=taken.decode_ms)
-        return Judged(replace(taken, frame=None), verdict, raw, latency)
+        return Judged(replace(taken, frame=None), verdict, raw, latency, differences)
+
+    def _differences(self, frame: Frame) -> tuple[str, ...]:
+        """How the picture differs from those that the model knows."""
+        return unusual(look(frame.pixels), self._known_images) if self._known_images else ()
+
+    def _doubts(self, inspection_id: str, frame: Frame, differences: tuple[str, ...]) -> tuple[Doubt, ...]:
+        doubts: list[Doubt] = []
+        path = legible(frame.identity.path)
+        if differences:
+            doubts.append("unusual_image")
+            log.warning("unusual image", extra={"path": path, "cause": "; ".join(differences)})
+        is_cycled = frame.identity.occurrence != 0
+        if self._last_frames and not is_cycled and self._last_frames.repeats(inspection_id, frame):
+            doubts.append("repeated_frame")
+            log.warning("repeated frame", extra={"path": path, "camera": legible(frame.identity.camera)})
+        return tuple(doubts)
 
     def _not_inspected(self, taken: Taken, code: FailureCode, cause: str) -> Judged:
         path = legible(taken.claimed.identity.path)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from inspector.core.frame import FrameError, Identity
 from inspector.core.naming import capture_time
 from inspector.core.settings import Settings, SettingsError, parse
@@ -25,6 +27,9 @@ def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> 
     logging.disable(logging.CRITICAL)  # each line says what went wrong with its image
     try:
         settings, warnings = parse(configuration)
+        settings = msgspec.structs.replace(
+            settings, review_repeated_frames=False
+        )  # these come from no camera
         detector = load(model, precision=settings.precision)
         examiner = Examiner(os.environ.get("AWS_IOT_THING_NAME", "local"), "once", settings, detector)
     except (SettingsError, PackageError, ValueError) as error:
@@ -42,6 +47,8 @@ def _inspect(examiner: Examiner, image: Path, seq: int, settings: Settings) -> b
     document = examiner.encode(examiner.result(judged, seq, time.time()))
     sys.stdout.buffer.write(document + b"\n")
     sys.stdout.buffer.flush()
+    for difference in judged.unusual:
+        print(f"inspector once: {image}: unusual {difference}", file=sys.stderr)
     return "error" not in judged.verdict.keep
 
 

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from inspector.core.detections import Detections
 from inspector.core.frame import FrameError, Identity, Pixels
 from inspector.core.message import Latency, ModelInfo
-from inspector.core.package import Thresholds
+from inspector.core.package import KnownImages, Thresholds
 
 Target = Literal["topic", "iot_core"]
 """Where results are published: the local topic, AWS IoT Core."""
@@ -132,6 +132,7 @@ class Detector(Protocol):
     info: ModelInfo
     labels: tuple[str, ...]
     thresholds: Thresholds | None
+    known_images: KnownImages | None
 
     def detect(self, pixels: Pixels, *, iou: float, max_detections: int) -> tuple[Detections, Latency]: ...
 

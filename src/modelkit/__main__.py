@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inspector.core.package import Precision, Thresholds
+from inspector.core.package import Manifest, Precision, Thresholds
 from inspector.shell.detector import PackageError
 from modelkit.golden import GoldenError
+from modelkit.images import ImagesError, know, measure
 from modelkit.package import PackagingError, package
 from modelkit.verify import verify
 
 PACKAGE_EXAMPLE = """example:
   modelkit package --name metal-tag --version 1.0.0 --fp32 best.onnx \\
-    --golden clean.jpg scratched.jpg --output models
+    --golden clean.jpg scratched.jpg --images pictures --output models
 
 The first golden picture should be one of a good part: a copy of it under blue light is added, to tell whether a
 model takes red for blue.
@@ -47,6 +48,14 @@ def _add_package(commands: Any) -> None:
     )
     add.add_argument("--int8", type=Path, metavar="ONNX", help="the same model, quantized")
     add.add_argument("--golden", type=Path, nargs="+", required=True, metavar="IMAGE")
+    add.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="pictures as the camera takes them, good parts and bad: the device sends others to review as "
+        "unusual; without them it cannot tell",
+    )
     add.add_argument(
         "--confidence", type=float, default=0.5, help="from here on a detection fails a part (0.5)"
     )
@@ -84,11 +93,20 @@ def run_package(arguments: argparse.Namespace) -> int:
             models=models,
             golden=arguments.golden,
             thresholds=Thresholds(arguments.confidence, arguments.low_confidence),
+            images=know(measure(arguments.images)) if arguments.images else None,
         )
-    except (PackagingError, GoldenError, PackageError, OSError, ValueError) as error:
+    except (PackagingError, GoldenError, ImagesError, PackageError, OSError, ValueError) as error:
         return _fail(str(error))
-    print(f"{arguments.output}: {manifest.name} {manifest.version}, {', '.join(manifest.labels)}")
+    print(
+        f"{arguments.output}: {manifest.name} {manifest.version}, {', '.join(manifest.labels)}; {_known(manifest)}"
+    )
     return 0
+
+
+def _known(manifest: Manifest) -> str:
+    if manifest.images is None:
+        return "unusual images will not be told, for want of --images"
+    return f"unusual images will be told by {manifest.images.count} pictures"
 
 
 def run_verify(arguments: argparse.Namespace) -> int:

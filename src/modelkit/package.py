@@ -11,7 +11,16 @@ from typing import get_args
 import msgspec
 import onnxruntime
 
-from inspector.core.package import SCHEMA, Golden, InputShape, Manifest, ModelFile, Precision, Thresholds
+from inspector.core.package import (
+    SCHEMA,
+    Golden,
+    InputShape,
+    KnownImages,
+    Manifest,
+    ModelFile,
+    Precision,
+    Thresholds,
+)
 from inspector.shell import detector
 from modelkit.golden import Picture, blue_light, expect, tells_channels_apart
 
@@ -28,6 +37,7 @@ def package(
     models: Mapping[Precision, Path],
     golden: Sequence[Path],
     thresholds: Thresholds,
+    images: KnownImages | None = None,
 ) -> Manifest:
     """Write ``manifest.json``, the model files and ``golden/`` into ``directory``, and return the manifest.
 
@@ -39,7 +49,7 @@ def package(
     files = tuple(_describe(precision, path, pictures, thresholds) for precision, path in models.items())
     labels, shape = _network(list(models.values()))
     try:
-        manifest = Manifest(SCHEMA, name, version, labels, shape, thresholds, files)
+        manifest = Manifest(SCHEMA, name, version, labels, shape, thresholds, files, images)
         document = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
         msgspec.json.decode(document, type=Manifest)
     except msgspec.ValidationError as error:

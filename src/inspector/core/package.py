@@ -54,6 +54,29 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     detections: tuple[GoldenDetection, ...]
 
 
+Measure = Literal[
+    "aspect", "megapixels", "brightness", "contrast", "blue", "red", "sharpness", "flatness", "likeness"
+]
+"""What is measured of a picture as a whole: width by height; size; mean and standard deviation of its grey levels
+(0..255); how much more blue, and red, than green there is (-255..255); standard deviation of the second derivative
+along x or y, the lesser, by contrast; share of pixels that are the mean of their neighbours (0..1); correlation with
+the mean layout of known pictures (-1..1)."""
+
+LAYOUT_WIDTH, LAYOUT_HEIGHT = 9, 6
+_FIELDS = LAYOUT_WIDTH * LAYOUT_HEIGHT
+
+
+class KnownImages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pictures look like that the model was made for, so that it can be told when others come."""
+
+    count: Annotated[int, msgspec.Meta(ge=1)]
+    """So many pictures were measured."""
+    bounds: dict[Measure, tuple[float, float]]
+    """The least and the greatest value of a usual picture."""
+    layout: Annotated[tuple[float, ...], msgspec.Meta(min_length=_FIELDS, max_length=_FIELDS)]
+    """Mean grey (0..255) of each field of a grid of 9 by 6, row by row."""
+
+
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ONNX file: a plain Ultralytics export (float32 RGB 0..1 in, decoded boxes out)."""
 
@@ -66,7 +89,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     made_by: str
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of ``manifest.json``. ``labels[class_id]`` names a class."""
 
     schema: Literal["edge-inspector/model/1"]
@@ -76,6 +99,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: InputShape
     thresholds: Thresholds
     files: Annotated[tuple[ModelFile, ...], msgspec.Meta(min_length=1)]
+    images: KnownImages | None = None
+    """Null: unusual images are not told."""
 
 
 def parse_manifest(document: bytes) -> Manifest:

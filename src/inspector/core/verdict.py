@@ -14,6 +14,9 @@ from inspector.core.frame import FailureCode
 from inspector.core.package import Thresholds
 
 VerdictName = Literal["pass", "fail", "review"]
+Doubt = Literal["unusual_image", "repeated_frame"]
+"""Why what a model finds in a picture does not speak for the part: the picture is unlike those that the model knows;
+it is the camera's last one again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +42,47 @@ class Verdict:
     detections: Detections
     """Those at or above the floor of their class."""
     keep: tuple[str, ...]
-    """Why to keep the image for relabelling: ``uncertain``, ``error``, ``audit``; empty: don't."""
+    """Why to keep the image for relabelling: ``uncertain``, ``novel``, ``error``, ``audit``; empty: don't."""
 
 
-def judge(raw: Detections, labels: tuple[str, ...], policy: Policy, *, audited: bool = False) -> Verdict:
+def judge(
+    raw: Detections,
+    labels: tuple[str, ...],
+    policy: Policy,
+    *,
+    doubts: tuple[Doubt, ...] = (),
+    audited: bool = False,
+) -> Verdict:
     """Decide: any detection at or above its accepting confidence fails the part; otherwise any at or above the
-    floor sends it to review; none passes it.
+    floor, or any doubt about the picture, sends it to review; none of these passes it.
 
-    The image is kept when any detection lies between the two, also beside one that fails the part, and when
-    ``audited`` says that this inspection is in the random sample of confident ones.
+    The image is kept when any detection lies between the two, also beside one that fails the part, when it is
+    unusual, and when ``audited`` says that this inspection is in the random sample of confident ones; one that was
+    there before is not kept again.
     """
     bounds = policy.bounds(raw.class_ids, labels)
     above_floor = raw.confidences >= bounds[:, 0]
     accepted = raw.confidences >= bounds[:, 1]
     uncertain = bool((above_floor & ~accepted).any())
-    name, reasons = _decide(bool(accepted.any()), uncertain)
-    keep = ("uncertain",) if uncertain else ("audit",) if audited else ()
-    return Verdict(name, reasons, raw.where(above_floor), keep)
+    name, reasons = _decide(bool(accepted.any()), uncertain, doubts)
+    return Verdict(name, reasons, raw.where(above_floor), _keep(uncertain, doubts, audited))
 
 
-def _decide(failed: bool, uncertain: bool) -> tuple[VerdictName, tuple[str, ...]]:
+def _decide(failed: bool, uncertain: bool, doubts: tuple[Doubt, ...]) -> tuple[VerdictName, tuple[str, ...]]:
     if failed:
-        return "fail", ("defect",)
-    return ("review", ("uncertain",)) if uncertain else ("pass", ())
+        return "fail", ("defect", *doubts)
+    reasons = ("uncertain", *doubts) if uncertain else doubts
+    return ("review", reasons) if reasons else ("pass", ())
+
+
+def _keep(uncertain: bool, doubts: tuple[Doubt, ...], audited: bool) -> tuple[str, ...]:
+    if "repeated_frame" in doubts:
+        return ()
+    if uncertain:
+        return ("uncertain",)
+    if "unusual_image" in doubts:
+        return ("novel",)
+    return ("audit",) if audited else ()
 
 
 def not_inspected(code: FailureCode) -> Verdict:

@@ -18,7 +18,7 @@ from inspector.core.detections import RAW_FLOOR, Detections, decode
 from inspector.core.frame import Pixels
 from inspector.core.message import Latency, ModelInfo
 from inspector.core.naming import legible
-from inspector.core.package import Manifest, ModelFile, Precision, Thresholds, parse_manifest
+from inspector.core.package import KnownImages, Manifest, ModelFile, Precision, Thresholds, parse_manifest
 from inspector.core.tensor import PAD_VALUE, to_tensor
 from inspector.ports import Blocked
 
@@ -49,10 +49,12 @@ class Detector:
         network: Network,
         info: ModelInfo,
         thresholds: Thresholds | None,
+        known_images: KnownImages | None = None,
     ) -> None:
         self.info = info
         self.labels = network.labels
         self.thresholds = thresholds
+        self.known_images = known_images
         self._network = network
         self._session = session
 
@@ -111,7 +113,7 @@ def _load_package(directory: Path, precision: Precision, threads: int) -> Detect
     if (network.labels, network.input_width, network.input_height) != expected:
         raise PackageError(directory, f"{file.name} disagrees with manifest.json", "package the model again")
     info = ModelInfo(manifest.name, manifest.version, file.precision, file.sha256)
-    return Detector(session, network, info, manifest.thresholds)
+    return Detector(session, network, info, manifest.thresholds, manifest.images)
 
 
 def _manifest(directory: Path) -> Manifest:
