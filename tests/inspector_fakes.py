@@ -27,7 +27,7 @@ class FakeDetector:
         self.info = ModelInfo("fake", "1.0.0", "fp32", "0" * 64)
         self.labels = ("scratch",)
         self.thresholds: Thresholds | None = None
-        self.known_images: KnownImages | None = None
+        self.known_images: KnownImages | None = KnownImages(1, {}, (0.0,) * 54)
         self.confidence = confidence
         self.before = before
 

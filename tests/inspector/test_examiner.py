@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -12,9 +13,9 @@ import pytest
 from inspector.core.detections import Detections
 from inspector.core.frame import Frame, FrameError, Identity
 from inspector.core.message import Latency, Result
-from inspector.core.package import Thresholds
+from inspector.core.package import KnownImages, Thresholds
 from inspector.core.settings import Settings, parse
-from inspector.examiner import Examiner, Taken
+from inspector.examiner import Examiner, LastFrames, Taken
 from inspector.ports import Claimed, Detector
 from inspector_fakes import FakeDetector, picture
 
@@ -199,3 +200,140 @@ def test_a_decoded_frame_is_the_picture_in_its_file() -> None:
     frame = examiner().decode(file).frame
     assert isinstance(frame, Frame)
     assert (frame.identity, frame.captured_at, frame.pixels.shape) == (file.identity, 1.0, (48, 64, 3))
+
+
+def detector_that_knows(**bounds: tuple[float, float]) -> FakeDetector:
+    """Finds nothing, and knows pictures within the bounds."""
+    detector = FakeDetector(confidence=0.01)
+    detector.known_images = KnownImages(1, bounds, (0.0,) * 54)
+    return detector
+
+
+DARK = {"brightness": (0.0, 10.0), "megapixels": (1.0, 2.0)}
+"""No picture here is; noise has a brightness of about 128."""
+
+
+def test_an_unusual_picture_is_a_review_and_says_what_is_unusual(caplog) -> None:
+    """Kept as novel; one warning with the file and each measure, its value, its bounds."""
+    result = examine(examiner(detector_that_knows(**DARK)), claimed(picture()))
+    assert (result.verdict, result.reasons, result.kept) == ("review", ("unusual_image",), ("novel",))
+    (record,) = caplog.records
+    assert (record.levelno, record.message) == (logging.WARNING, "unusual image")
+    assert record.path == "top/tag-0412.jpg"
+    assert record.cause.startswith("brightness 12") and "; megapixels 0.00307, known 1 to 2" in record.cause
+
+
+def test_what_is_unusual_stands_beside_the_verdict() -> None:
+    """For ``inspector once``; empty where nothing is."""
+    for known, expected in ((DARK, 2), ({}, 0)):
+        inspect = examiner(detector_that_knows(**known))
+        assert len(inspect.judge(inspect.decode(claimed(picture()))).unusual) == expected
+
+
+def test_an_unusual_picture_with_a_defect_stays_a_fail() -> None:
+    """With both reasons, and its detections."""
+    detector = detector_that_knows(**DARK)
+    detector.confidence = 0.9
+    result = examine(examiner(detector), claimed(picture()))
+    assert (result.verdict, result.reasons, result.kept) == ("fail", ("defect", "unusual_image"), ("novel",))
+    assert result.detections_total == 1
+
+
+def test_unusual_pictures_pass_where_the_setting_says_so(caplog) -> None:
+    """ReviewUnusualImages false: nothing is measured, and nothing said, also without a package that could."""
+    result = examine(examiner(detector_that_knows(**DARK), ReviewUnusualImages=False), claimed(picture()))
+    ignorant = FakeDetector()
+    ignorant.known_images = None
+    examiner(ignorant, ReviewUnusualImages=False)
+    assert (result.verdict, caplog.records) == ("pass", [])
+
+
+def test_a_model_that_knows_no_pictures_is_warned_of(caplog) -> None:
+    """Once, with what to do; its pictures are judged by what is found in them."""
+    detector = detector_that_knows()
+    detector.known_images = None
+    assert examine(examiner(detector), claimed(picture())).verdict == "pass"
+    (record,) = caplog.records
+    assert (record.levelno, record.message) == (logging.WARNING, "unusual images are not told")
+    assert "--images" in record.fix
+
+
+def verdicts(inspect: Examiner, *files: Claimed) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    results = [examine(inspect, file) for file in files]
+    return [(each.verdict, each.reasons, each.kept) for each in results]
+
+
+PASS = ("pass", (), ())
+REPEATED = ("review", ("repeated_frame",), ())
+
+
+def test_the_same_picture_again_is_a_review(caplog) -> None:
+    """Each time, whatever the file is called and however it is encoded, until the camera shows another; one warning
+    each, with the camera."""
+    inspect = examiner(detector_that_knows())
+    same = claimed(picture(1, ".png"), "top/b.png"), claimed(picture(1, ".bmp"), "top/c.bmp")
+    files = (
+        claimed(picture(1, ".png"), "top/a.png"),
+        *same,
+        claimed(picture(2)),
+        claimed(picture(1, ".png")),
+    )
+    assert verdicts(inspect, *files) == [PASS, REPEATED, REPEATED, PASS, PASS]
+    assert [(each.message, each.path, each.camera) for each in caplog.records] == [
+        ("repeated frame", "top/b.png", "top"),
+        ("repeated frame", "top/c.bmp", "top"),
+    ]
+
+
+def test_what_is_found_in_a_repeated_frame_is_reported() -> None:
+    """A stuck camera's fail stays one, and its uncertain picture is not kept again."""
+    detector = detector_that_knows()
+    files = [claimed(picture(), name) for name in ("top/a.jpg", "top/b.jpg")]
+    detector.confidence = 0.9
+    assert verdicts(examiner(detector), *files)[1] == ("fail", ("defect", "repeated_frame"), ())
+    detector.confidence = 0.3
+    first, second = verdicts(examiner(detector), *files)
+    assert first == ("review", ("uncertain",), ("uncertain",))
+    assert second == ("review", ("uncertain", "repeated_frame"), ())
+
+
+def test_each_camera_repeats_only_itself() -> None:
+    """Two cameras may show the same."""
+    files = [claimed(picture(), name) for name in ("top/a.jpg", "left/a.jpg", "a.jpg", "top/b.jpg")]
+    assert verdicts(examiner(detector_that_knows()), *files) == [PASS, PASS, PASS, REPEATED]
+
+
+def test_a_second_inspection_of_the_same_version_is_no_repetition() -> None:
+    """As after an image that was judged and could not be put on record."""
+    assert verdicts(examiner(detector_that_knows()), claimed(picture()), claimed(picture())) == [PASS, PASS]
+
+
+def test_repeated_frames_pass_where_the_setting_says_so() -> None:
+    """ReviewRepeatedFrames false."""
+    inspect = examiner(detector_that_knows(), ReviewRepeatedFrames=False)
+    assert verdicts(inspect, claimed(picture(), "a.jpg"), claimed(picture(), "b.jpg")) == [PASS, PASS]
+
+
+def test_cycling_through_a_directory_repeats_nothing() -> None:
+    """There the same files come again and again on purpose."""
+    files = [claimed(picture()), claimed(picture())]
+    cycled = [
+        replace(file, identity=replace(file.identity, occurrence=number))
+        for number, file in enumerate(files, start=1)
+    ]
+    assert verdicts(examiner(detector_that_knows()), *cycled) == [PASS, PASS]
+
+
+def test_of_many_cameras_those_that_delivered_last_are_remembered() -> None:
+    """The memory is bounded: whoever makes up names of cameras can't fill it."""
+    last, pixels = LastFrames(), np.zeros((4, 4, 3), np.uint8)
+
+    def shows(camera: int, name: str) -> bool:
+        identity = Identity(f"{camera}/{name}", 1, 1, "ab")
+        return last.repeats(identity.inspection_id("line-3"), Frame(identity, 0.0, pixels))
+
+    assert not any(shows(camera, "a") for camera in range(LastFrames.MAX_CAMERAS))
+    assert shows(0, "b")
+    assert not shows(LastFrames.MAX_CAMERAS, "a")
+    assert shows(0, "c") and not shows(1, "b")
+    assert len(last._last) == LastFrames.MAX_CAMERAS

@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import jsonschema
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,23 @@ def test_the_verdicts_on_the_samples_are_sensible(samples) -> None:
     assert set(verdicts.values()) == {"pass", "fail", "review"}
     for name, verdict in verdicts.items():
         assert verdict != ("pass" if truth[name] else "fail"), name
+
+
+def test_an_unusual_picture_is_a_review_that_says_why(tmp_path) -> None:
+    """What is unusual about it on standard error; it was inspected, so the exit status is 0."""
+    black = tmp_path / "black.png"
+    cv2.imwrite(str(black), np.zeros((300, 450, 3), np.uint8))
+    run = once(black)
+    (line,) = results(run)
+    assert (run.returncode, line["verdict"], line["reasons"]) == (0, "review", ["unusual_image"])
+    complaints = run.stderr.decode().splitlines()
+    assert f"inspector once: {black}: unusual brightness 0, known 27.2 to 249" in complaints
+
+
+def test_the_same_picture_twice_is_judged_twice() -> None:
+    """These come from no camera that could be stuck."""
+    good = next(image for image in SAMPLES if image.name == "tag-0008.jpg")
+    assert [line["verdict"] for line in results(once(good, good))] == ["pass", "pass"]
 
 
 def test_what_cannot_be_inspected_has_its_line_and_exit_status_1(tmp_path) -> None:

@@ -85,6 +85,40 @@ def test_no_file_is_outside_of_the_package(name) -> None:
         parsed(files=[FILE | {"name": name}])
 
 
+IMAGES = {
+    "count": 221,
+    "bounds": {"brightness": [27.2, 249.4], "likeness": [0.4, 1.1]},
+    "layout": [188.1] * 54,
+}
+
+
+def test_what_the_images_look_like_may_be_told() -> None:
+    """Or not: packages without it are as valid."""
+    images = parsed(images=IMAGES).images
+    jsonschema.validate(MANIFEST | {"images": IMAGES}, SCHEMA)
+    assert images.bounds == {"brightness": (27.2, 249.4), "likeness": (0.4, 1.1)}
+    assert (images.count, len(images.layout)) == (221, 54)
+    assert parsed().images is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"count": 0}, "$.images.count"),
+        ({"layout": [1.0] * 53}, "$.images.layout"),
+        ({"layout": [1.0] * 55}, "$.images.layout"),
+        ({"bounds": {"beauty": [0, 1]}}, "key` in `$.images.bounds"),
+        ({"bounds": {"brightness": [0]}}, "$.images.bounds[...]"),
+        ({"bounds": {"brightness": [0, None]}}, "$.images.bounds[...][1]"),
+    ],
+)
+def test_images_that_the_device_could_not_compare_with_are_refused(changes, path) -> None:
+    """A measure that it does not know, a layout of another size."""
+    with pytest.raises(msgspec.ValidationError) as caught:
+        parsed(images=IMAGES | changes)
+    assert path in str(caught.value)
+
+
 def test_an_unknown_field_is_refused() -> None:
     """A manifest of a later version isn't half understood."""
     with pytest.raises(msgspec.ValidationError, match="unknown field `signature`"):

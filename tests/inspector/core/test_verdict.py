@@ -69,6 +69,33 @@ def test_the_audit_keeps_confident_verdicts(detections, keep) -> None:
     assert judge(found(*detections), LABELS, POLICY, audited=True).keep == keep
 
 
+UNUSUAL, REPEATED = ("unusual_image",), ("repeated_frame",)
+
+
+@pytest.mark.parametrize(
+    ("detections", "doubts", "name", "reasons", "keep"),
+    [
+        ((), UNUSUAL, "review", UNUSUAL, ("novel",)),
+        ((0.1,), UNUSUAL, "review", UNUSUAL, ("novel",)),
+        ((0.5,), UNUSUAL, "review", ("uncertain", *UNUSUAL), ("uncertain",)),
+        ((0.9,), UNUSUAL, "fail", ("defect", *UNUSUAL), ("novel",)),
+        ((0.9, 0.5), UNUSUAL, "fail", ("defect", *UNUSUAL), ("uncertain",)),
+        ((), REPEATED, "review", REPEATED, ()),
+        ((0.5,), REPEATED, "review", ("uncertain", *REPEATED), ()),
+        ((0.9,), REPEATED, "fail", ("defect", *REPEATED), ()),
+        ((), UNUSUAL + REPEATED, "review", UNUSUAL + REPEATED, ()),
+        ((0.9,), UNUSUAL + REPEATED, "fail", ("defect", *UNUSUAL, *REPEATED), ()),
+    ],
+)
+@pytest.mark.parametrize("audited", [False, True])
+def test_a_picture_in_doubt_never_passes(detections, doubts, name, reasons, keep, audited) -> None:
+    """It is a review, or still a fail, with the doubt among the reasons; an unusual one is kept, a repeated one was
+    already, and neither is in the random sample."""
+    verdict = judge(found(*detections), LABELS, POLICY, doubts=doubts, audited=audited)
+    assert (verdict.name, verdict.reasons, verdict.keep) == (name, reasons, keep)
+    assert len(verdict.detections) == sum(confidence >= 0.3 for confidence in detections)
+
+
 @pytest.mark.parametrize("code", ["unreadable", "unsupported", "too_large", "inference_error", "crashed"])
 def test_what_was_not_inspected_is_never_a_pass(code) -> None:
     """It is a review with its code, and its image is kept."""

@@ -67,13 +67,16 @@ def test_package(detector: Detector) -> None:
     assert detector.info.precision == "fp32"
     assert detector.info.sha256 == sha256(fp32(MODELS).read_bytes()).hexdigest()
     assert (detector.labels, detector.thresholds) == (expected.labels, expected.thresholds)
+    assert expected.images is not None
+    assert detector.known_images == expected.images
 
 
 def test_bare_file(detector: Detector) -> None:
-    """An ONNX file without a manifest has its labels and size from its own metadata, and no thresholds."""
+    """An ONNX file without a manifest has its labels and size from its own metadata, no thresholds, and knows
+    no pictures."""
     bare = load(fp32(MODELS), threads=1)
     assert bare.labels == detector.labels
-    assert bare.thresholds is None
+    assert (bare.thresholds, bare.known_images) == (None, None)
     assert (bare.info.name, bare.info.version) == (fp32(MODELS).stem, "0.0.0")
     assert bare.info.sha256 == detector.info.sha256
 
