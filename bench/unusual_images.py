@@ -1,10 +1,10 @@
 """How many pictures of other parts are told as unusual, how many altered ones, and at what cost.
 
-    PYTHONPATH=tests python bench/unusual_images.py DIRECTORY
+    PYTHONPATH=tests python bench/unusual_images.py DIRECTORY [--left-out 4]
 
 The directory holds ``images/`` and ``labels.csv``, whose column ``tag`` says which part a picture shows. Bounds are
 made of all parts but four, for every choice of four, and the pictures of those four are held against them, as they
-are and altered.
+are, altered as in the tests, and altered less.
 """
 
 from __future__ import annotations
@@ -25,10 +25,33 @@ from inspector.core.appearance import Appearance, checksum, look, unusual
 from inspector.core.frame import Pixels
 from modelkit.images import know
 
-LEFT_OUT = 4
 EVERY = 8
 """Altered is one picture of so many."""
-KINDS = {"none": lambda pixels: pixels, **ALTERATIONS}
+LESSER: dict[str, Callable[[Pixels], Pixels]] = {
+    "blurred by 0.2 % of width": lambda pixels: blur(pixels, 0.002),
+    "blurred by 0.3 % of width": lambda pixels: blur(pixels, 0.003),
+    "blurred by 0.4 % of width": lambda pixels: blur(pixels, 0.004),
+    "moved by 1 % of width": lambda pixels: cv2.blur(pixels, (round(0.01 * pixels.shape[1]), 1)),
+    "half as bright": lambda pixels: pixels // 2,
+    "twice as bright": lambda pixels: cv2.convertScaleAbs(pixels, alpha=2),
+    "lowest quarter grey": lambda pixels: cut(pixels, 3 / 4),
+    "lowest tenth grey": lambda pixels: cut(pixels, 9 / 10),
+    "shifted by half the width": lambda pixels: np.roll(pixels, pixels.shape[1] // 2, axis=1),
+    "shifted by a quarter": lambda pixels: np.roll(pixels, pixels.shape[1] // 4, axis=1),
+}
+
+
+def blur(pixels: Pixels, share: float) -> Pixels:
+    return cv2.GaussianBlur(pixels, (0, 0), share * pixels.shape[1])
+
+
+def cut(pixels: Pixels, share: float) -> Pixels:
+    filled = pixels.copy()
+    filled[int(share * len(pixels)) :] = 128
+    return filled
+
+
+KINDS = {"none": lambda pixels: pixels, **ALTERATIONS, **LESSER}
 
 
 def read(directory: Path) -> dict[str, list[Pixels]]:
@@ -48,11 +71,11 @@ def altered(by_part: dict[str, list[Pixels]], kind: str) -> dict[str, list[Appea
     }
 
 
-def told(by_part: dict[str, list[Pixels]]) -> Counter[tuple[str, bool]]:
+def told(by_part: dict[str, list[Pixels]], count: int) -> Counter[tuple[str, bool]]:
     """For each kind of alteration, how many pictures were unusual and how many were not, all choices together."""
     seen = {kind: altered(by_part, kind) for kind in KINDS}
     counts: Counter[tuple[str, bool]] = Counter()
-    for left_out in combinations(by_part, LEFT_OUT):
+    for left_out in combinations(by_part, count):
         known = know([each for part in by_part if part not in left_out for each in seen["none"][part]])
         for kind, parts in seen.items():
             counts.update((kind, bool(unusual(each, known))) for part in left_out for each in parts[part])
@@ -73,14 +96,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", type=Path)
-    by_part = read(parser.parse_args().directory)
-    counts = told(by_part)
+    parser.add_argument("--left-out", type=int, default=4, metavar="PARTS")
+    arguments = parser.parse_args()
+    by_part = read(arguments.directory)
+    counts = told(by_part, arguments.left_out)
     print(
-        f"told as unusual, of parts that the bounds were not made of, {LEFT_OUT} of {len(by_part)} at a time"
+        f"told as unusual: pictures of {arguments.left_out} of {len(by_part)} parts, bounds made of the others"
     )
     for kind in KINDS:
         total = counts[kind, True] + counts[kind, False]
-        print(f"{kind:24}{100 * counts[kind, True] / total:8.2f} % of {total}")
+        print(f"{kind:28}{100 * counts[kind, True] / total:8.2f} % of {total}")
     pixels = next(iter(by_part.values()))[0]
     for each in (pixels, cv2.resize(pixels, (4200, 2800))):
         took = [microseconds(call, each) for call in (look, checksum)]

@@ -21,7 +21,8 @@ INSPECTOR = "com.edgeinspector.Inspector"
 MODEL = "com.edgeinspector.Model"
 VERSION = "0.1.0"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
-QUICK = {"SettleMilliseconds": 50, "RescanSeconds": 0.5, "AuditShare": 0}
+QUICK = {"SettleMilliseconds": 50, "RescanSeconds": 0.5, "AuditShare": 0, "ReviewRepeatedFrames": False}
+"""Most tests drop one picture under many names."""
 
 
 class Edge:
@@ -49,7 +50,7 @@ class Edge:
             self.payloads.append(bytes(message.payload))
 
     def deploy(self, **configuration: Any) -> None:
-        """Deploy both components; the configuration is merged over one that settles and scans quickly."""
+        """Deploy both components; the configuration is merged over one that suits tests."""
         versions = {INSPECTOR: VERSION, MODEL: VERSION}
         config = {INSPECTOR: QUICK | configuration}
         deployment = self.host.deploy(self._build / "recipes", self._build / "artifacts", versions, config)

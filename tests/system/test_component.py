@@ -11,7 +11,9 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import jsonschema
+import numpy as np
 import pytest
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
@@ -117,6 +119,24 @@ def test_a_kill_loses_nothing(edge: Edge):
     assert sorted(each["seq"] for each in by_id.values()) == list(range(1, 41))
     edge.wait_until_settled()
     assert len(list((edge.work / "kept").glob("*.json"))) == 40
+
+
+def test_an_empty_picture_and_a_stuck_camera_pass_nothing(edge: Edge):
+    """A black picture is a review and kept as novel; a good one that comes again is a review, and not kept."""
+    edge.start(ReviewRepeatedFrames=True)
+    black = cv2.imencode(".png", np.zeros((300, 450, 3), np.uint8))[1].tobytes()
+    for count, (source, name) in enumerate([(black, "black.png"), (PASSING, "1.jpg"), (PASSING, "2.jpg")], 1):
+        edge.drop(source, name)
+        edge.wait_for_results(count)
+    assert edge.verdicts() == {
+        "black.png": ("review", ("unusual_image",)),
+        "1.jpg": ("pass", ()),
+        "2.jpg": ("review", ("repeated_frame",)),
+    }
+    assert [each["kept"] for each in edge.results] == [["novel"], [], []]
+    edge.wait_until_settled()
+    assert [path.suffix for path in sorted((edge.work / "kept").iterdir())] == [".json", ".png"]
+    assert "brightness 0, known" in edge.log
 
 
 def test_whatever_lies_in_the_directory_has_a_defined_outcome(edge: Edge):
