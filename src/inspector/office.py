@@ -11,9 +11,9 @@ from inspector.core.command import Resend
 from inspector.core.message import topic
 from inspector.core.settings import Settings
 from inspector.courier import Courier
-from inspector.ports import Target
+from inspector.ports import LedgerBlocked, Target
 from inspector.shell.greengrass import Greengrass
-from inspector.shell.ledger import SqliteLedger
+from inspector.shell.replacement import close_ledger, damaged_ledgers, open_ledger
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ REPUBLISH_S = 60.0
 class Office:
     """Opens the ledger ``ledger.sqlite`` in the work directory and publishes what waits in it.
 
-    Raises Blocked where the ledger cannot be opened; an exception in a courier is handed to ``failed``.
+    Raises Blocked where the ledger cannot be opened; a damaged one is replaced. An exception in a courier is handed
+    to ``failed``.
     """
 
     def __init__(
@@ -37,14 +38,18 @@ class Office:
     ) -> None:
         self._failed = failed
         self._stop = threading.Event()
-        self.ledger = SqliteLedger(work / "ledger.sqlite")
+        self.ledger = open_ledger(work / "ledger.sqlite")
         self.targets = _targets(settings)
         publishers = {"topic": greengrass.publish_to_topic, "iot_core": greengrass.publish_to_iot_core}
         results, rate = topic(settings.topic_prefix, thing, "results"), settings.backlog_per_second
-        self._couriers = [
-            Courier(target, results, publishers[target], self.ledger, rate) for target in self.targets
-        ]
-        self._unpark()
+        try:
+            self._couriers = [
+                Courier(target, results, publishers[target], self.ledger, rate) for target in self.targets
+            ]
+            self._unpark()
+        except LedgerBlocked:
+            close_ledger(self.ledger)
+            raise
         self._threads = [
             threading.Thread(target=self._guard, args=(courier,), name="courier", daemon=True)
             for courier in self._couriers
@@ -57,6 +62,11 @@ class Office:
             courier.run(self._stop)
         except Exception as error:  # noqa: BLE001  # whatever ends a thread must reach the component
             self._failed(error)
+
+    @property
+    def has_replaced_ledger(self) -> bool:
+        """Whether a damaged ledger was set aside; until somebody moves it away."""
+        return bool(damaged_ledgers(self.ledger.path))
 
     def wake(self) -> None:
         """There is something to publish."""
@@ -97,7 +107,7 @@ class Office:
         self.wake()
         for thread in self._threads:
             thread.join()
-        self.ledger.close()
+        close_ledger(self.ledger)
 
 
 def _targets(settings: Settings) -> tuple[Target, ...]:

@@ -19,7 +19,7 @@ _FIX_DAMAGED = "none needed: the file is set aside, and a new ledger is begun"
 # its error codes, and a missing table has none of its own.)
 _DAMAGE = re.compile(
     r"malformed|not a database|unsupported file format|already exists|no such (table|column|index)"
-    r"|UNIQUE constraint failed|decode to UTF-8"
+    r"|no query solution|UNIQUE constraint failed|decode to UTF-8"
 )
 _LOG_BYTES = 4_194_304
 """What the write-ahead log is cut to once it was copied into the database, which is at about this size."""
@@ -63,10 +63,11 @@ class Database:
             row: tuple[Any, ...] | None = self._connection.execute(query, parameters).fetchone()
             return row
 
-    def number(self, query: str, *parameters: object) -> int:
+    def number(self, query: str, *parameters: object) -> float:
         """The number a query finds; 0 where it finds none."""
         row = self.row(query, *parameters)
-        return int(row[0] or 0) if row else 0
+        number: float = (row and row[0]) or 0
+        return number
 
     def run(self, script: str) -> None:
         """Execute statements outside of a transaction, each to its end."""
@@ -90,6 +91,11 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def damage(self, cause: object) -> LedgerDamaged:
+        """Take note that the content makes no sense; return what is to be raised."""
+        self.is_damaged = True
+        return LedgerDamaged(f"ledger {self.path}", cause, _FIX_DAMAGED)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         with self._lock:
@@ -98,5 +104,4 @@ class Database:
             except sqlite3.Error as error:
                 if not _DAMAGE.search(str(error)):
                     raise LedgerBlocked(f"ledger {self.path}", error, _FIX) from error
-                self.is_damaged = True
-                raise LedgerDamaged(f"ledger {self.path}", error, _FIX_DAMAGED) from error
+                raise self.damage(error) from error

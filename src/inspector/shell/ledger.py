@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.core.verdict import VerdictName
-from inspector.ports import Attempt, Claimed, Decision, Entry, ImageState, LedgerBlocked, LedgerDamaged
+from inspector.ports import Attempt, Claimed, Decision, Entry, ImageState, LedgerBlocked
 from inspector.shell.database import Database
 from inspector.shell.outbox import Outbox
 from inspector.shell.trimming import Trimming
@@ -51,7 +51,7 @@ class SqliteLedger(Outbox):
     def _read_id(self) -> str:
         row = self._db.row("SELECT id FROM ledger")
         if row is None:
-            raise LedgerDamaged(f"ledger {self._db.path}", "it has no id", "none needed: a new one is begun")
+            raise self._db.damage("it has no id")
         return str(row[0])
 
     def close(self) -> None:
@@ -65,13 +65,18 @@ class SqliteLedger(Outbox):
             self._db.close()
 
     @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._db.path
+
+    @property
     def is_damaged(self) -> bool:
         """Whether damage was met: the file is no ledger any more."""
         return self._db.is_damaged
 
     def last_seq(self) -> int:
         """The highest sequence number given out, also if its row was trimmed; 0 before the first."""
-        return self._db.number("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'")
+        return int(self._db.number("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'"))
 
     def is_inspected(self, path: str, mtime_ns: int, size_bytes: int) -> bool:
         """Whether this version of a file that was left in place was inspected."""
@@ -98,7 +103,7 @@ class SqliteLedger(Outbox):
     def find(self, inspection_id: str) -> Entry | None:
         """The entry of an inspection that was decided."""
         row = self._db.row(_ENTRY + "WHERE id = ?", inspection_id)
-        return _entry(row) if row else None
+        return self._entry(row) if row else None
 
     def decide(self, decisions: Sequence[Decision], decided_at: float) -> list[Entry]:
         """Record verdicts and their messages, give each the next sequence number, and queue it for each target.
@@ -117,9 +122,15 @@ class SqliteLedger(Outbox):
             count = "INSERT INTO verdicts VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1"
             db.execute(count, (decision.verdict,))
         db.execute("DELETE FROM attempts WHERE id = ?", (decision.id,))
-        entry = self.find(decision.id)
-        assert entry
-        return entry
+        if entry := self.find(decision.id):
+            return entry
+        raise self._db.damage(f"inspection {decision.id} is not found where it was written")
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        try:
+            return _entry(row)
+        except (TypeError, AttributeError, ValueError) as error:  # values of another type than were written
+            raise self._db.damage(f"row {row[0]} makes no sense: {error}") from error
 
     def raw(self, seq: int) -> bytes:
         """The detections of an inspection down to 0.05, as JSON."""
@@ -167,7 +178,7 @@ class SqliteLedger(Outbox):
 
     def unsettled(self) -> list[Entry]:
         """Decided inspections whose file is still to be kept or settled, in order."""
-        return [_entry(row) for row in self._db.rows(_ENTRY + "WHERE NOT settled ORDER BY seq")]
+        return [self._entry(row) for row in self._db.rows(_ENTRY + "WHERE NOT settled ORDER BY seq")]
 
     def verdicts(self) -> dict[VerdictName, int]:
         """How many inspections were ever decided, by verdict."""

@@ -15,8 +15,8 @@ class Outbox:
     def __init__(self, db: Database) -> None:
         self._db = db
         # Without the index SQLite takes the primary key, and looks at all that was ever published.
-        ended_s = db.row("SELECT max(changed_at) FROM outbox INDEXED BY published WHERE state = 'published'")
-        self._began_s = (ended_s and ended_s[0] or 0.0) - time.monotonic()
+        query = "SELECT max(changed_at) FROM outbox INDEXED BY published WHERE state = 'published'"
+        self._began_s = db.number(query) - time.monotonic()
 
     def _now_s(self) -> float:
         """Seconds, going on from where the last run published something."""
@@ -60,7 +60,10 @@ class Outbox:
 
         The seconds in which no process ran do not count.
         """
-        change = "UPDATE outbox INDEXED BY published SET state = 'waiting' WHERE state = 'published' AND changed_at >= ?"
+        change = (
+            "UPDATE outbox INDEXED BY published SET state = 'waiting'"
+            " WHERE state = 'published' AND changed_at >= ?"
+        )
         with self._db.change() as db:
             return db.execute(change, (self._now_s() - seconds,)).rowcount
 
@@ -75,4 +78,5 @@ class Outbox:
         if state not in ("waiting", "published", "parked"):
             raise ValueError(f"there is no state {state}")
         # Each state has a partial index of its name, which SQLite takes only for a literal.
-        return self._db.number(f"SELECT count(*) FROM outbox INDEXED BY {state} WHERE state = '{state}'")  # noqa: S608  # one of three
+        query = f"SELECT count(*) FROM outbox INDEXED BY {state} WHERE state = '{state}'"  # noqa: S608  # one of three
+        return int(self._db.number(query))

@@ -90,7 +90,7 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         raise LedgerBlocked(f"ledger {path}", f"written by a later version (schema {version})", _FIX_LATER)
     if version == 0:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        _change(db, f"{_LEDGER} INSERT INTO ledger VALUES ('{uuid.uuid4().hex[:16]}');")
+        _change(db, f"{_LEDGER} INSERT INTO ledger VALUES ('{uuid.uuid4().hex[:16]}');")  # noqa: S608  # hex
     elif version < VERSION:
         log.info("ledger is brought to this version", extra={"path": path, "schema": version, "to": VERSION})
         _change(db, "".join(_MIGRATIONS[each] for each in range(version, VERSION)))

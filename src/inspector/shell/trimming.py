@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from typing import get_args
 
@@ -26,8 +27,8 @@ _CANDIDATES = f"""
 SELECT seq, settled AND image != 'due' AND (? OR decided_at < ?) AND NOT EXISTS (
     SELECT 1 FROM outbox
     WHERE target IN ({_TARGETS}) AND outbox.seq = inspections.seq AND state != 'published'
-)
-FROM inspections WHERE seq > ? ORDER BY seq LIMIT {LOOK}
+), length(raw) + length(message)
+FROM inspections WHERE seq > ? ORDER BY seq LIMIT ?
 """  # noqa: S608  # made of the names of the targets
 
 
@@ -42,19 +43,21 @@ class Trimming:
     def size_bytes(self) -> int:
         """The size of the database in use; its write-ahead log comes on top, 4 MB of it or so."""
         free, pages = self._db.number("PRAGMA freelist_count"), self._db.number("PRAGMA page_count")
-        return (pages - free) * self._db.number("PRAGMA page_size")
+        return int((pages - free) * self._db.number("PRAGMA page_size"))
 
     def step(self, before: float, max_bytes: int) -> int:
         """Remove rows decided before ``before`` (seconds since the epoch), and while the size is above
         ``max_bytes`` the oldest whatever their age; return how many."""
-        is_large = self.size_bytes() > max_bytes
+        excess_bytes = self.size_bytes() - max_bytes
+        is_large = excess_bytes > 0
         if is_large != self._was_large:  # those passed over for their age are the oldest
             self._after, self._was_large = 0, is_large
         with self._db.change() as db:
-            rows = db.execute(_CANDIDATES, (is_large, before, self._after)).fetchall()
-            seqs = [seq for seq, is_done_with in rows if is_done_with][:STEP]
+            rows = db.execute(_CANDIDATES, (is_large, before, self._after, LOOK)).fetchall()
+            seqs = _choose(rows, excess_bytes if is_large else math.inf)
             _remove(db, seqs)
-        self._after = seqs[-1] if len(seqs) == STEP else rows[-1][0] if len(rows) == LOOK else 0
+        looked_upto = rows[-1][0] if len(rows) == LOOK else 0
+        self._after = seqs[-1] if seqs else looked_upto
         self._give_back()
         return len(seqs)
 
@@ -62,6 +65,18 @@ class Trimming:
         """A step of its own: it moves pages from the end of the file into the holes."""
         if self._db.number("PRAGMA freelist_count"):
             self._db.run(f"PRAGMA synchronous = NORMAL; PRAGMA incremental_vacuum({PAGES});")
+
+
+def _choose(rows: list[tuple[int, int, int]], excess_bytes: float) -> list[int]:
+    """The seqs of the first that can go, until what they hold makes up for the excess."""
+    seqs: list[int] = []
+    for seq, is_done_with, size_bytes in rows:
+        if len(seqs) == STEP or excess_bytes <= 0:
+            break
+        if is_done_with:
+            seqs.append(seq)
+            excess_bytes -= size_bytes
+    return seqs
 
 
 def _remove(db: sqlite3.Connection, seqs: list[int]) -> None:

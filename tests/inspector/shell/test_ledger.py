@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from inspector.ports import Blocked, Entry
+from inspector.ports import Attempt, Blocked, Entry
 from inspector.shell import outbox
 from inspector.shell.ledger import SqliteLedger
 from inspector_fakes import decision, inspection_id, rows
@@ -27,13 +27,18 @@ class Clock:
     wall_s = 1_795_000_000.0
     monotonic_s = 1_000.0
 
+    def time(self) -> float:
+        return self.wall_s
+
+    def monotonic(self) -> float:
+        return self.monotonic_s
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clocks as the ledger sees them."""
     clock = Clock()
-    monkeypatch.setattr(outbox.time, "monotonic", lambda: clock.monotonic_s)
-    monkeypatch.setattr(outbox.time, "time", lambda: clock.wall_s)
+    monkeypatch.setattr(outbox, "time", clock)
     return clock
 
 
@@ -140,6 +145,46 @@ def test_decided_once(path: Path) -> None:
     ledger.close()
 
 
+def test_a_group(path: Path) -> None:
+    """Verdicts that are decided together get their numbers in order; what was decided before, or twice, gets one."""
+    ledger = SqliteLedger(path)
+    before = decide(ledger, 1)
+    attempt(ledger, 1)
+    entries = ledger.decide([decision(number) for number in (2, 1, 3, 2)], 0.0)
+    assert [entry.seq for entry in entries] == [2, 1, 3, 2]
+    assert entries[1] == before
+    assert [entry.message for entry in entries] == [b'{"seq":%d}' % entry.seq for entry in entries]
+    assert (ledger.last_seq(), ledger.count("waiting"), ledger.verdicts()["pass"]) == (3, 3, 3)
+    assert rows(path, "SELECT count(*) FROM attempts") == [(0,)]
+    assert ledger.decide([], 0.0) == []
+    ledger.close()
+
+
+def test_a_group_with_a_failure(path: Path) -> None:
+    """If one message cannot be composed, nothing of its group is on record."""
+
+    def fail(seq: int) -> bytes:
+        raise ValueError("it does not fit")
+
+    ledger = SqliteLedger(path)
+    attempt(ledger, 1)
+    with pytest.raises(ValueError, match="it does not fit"):
+        ledger.decide([decision(1), decision(2, compose=fail), decision(3)], 0.0)
+    assert (ledger.last_seq(), ledger.count("waiting"), ledger.verdicts()["pass"]) == (0, 0, 0)
+    assert rows(path, "SELECT count(*) FROM attempts") == [(1,)]
+    assert [entry.seq for entry in ledger.decide([decision(3), decision(1)], 0.0)] == [1, 2]
+    ledger.close()
+
+
+def test_for_whom(path: Path) -> None:
+    """An inspection says for which targets it was queued."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1, targets=("topic", "iot_core"))
+    decide(ledger, 2, targets=())
+    assert rows(path, "SELECT targets FROM inspections ORDER BY seq") == [("topic,iot_core",), ("",)]
+    ledger.close()
+
+
 def test_an_entry_comes_back_whole(path: Path) -> None:
     """What a decision says is what the entry says, also of names that are not UTF-8."""
     ledger = SqliteLedger(path)
@@ -159,6 +204,33 @@ def test_attempts_count_runs(path: Path) -> None:
         assert attempt(ledger, 1) == runs
         assert attempt(ledger, 1) == runs
         kill(ledger)
+
+
+def test_attempts_name_their_file(path: Path) -> None:
+    """Of an inspection that began and was not decided it is on record which file it was of."""
+    ledger = SqliteLedger(path)
+    claimed = decision(1, path="\udcff.jpg", source=Path("/images/.claimed/\udcff.jpg")).claimed
+    assert ledger.attempt(inspection_id(1), claimed) == Attempt(runs=1, has_timed_out=False)
+    assert rows(path, "SELECT path, source FROM attempts") == [(b"\xff.jpg", b"/images/.claimed/\xff.jpg")]
+    ledger.close()
+
+
+def test_time_out(path: Path) -> None:
+    """A run that ends because it hangs blames that inspection, and none of the others that it had begun."""
+    earlier = SqliteLedger(path)
+    attempt(earlier, 2)
+    kill(earlier)
+    hung = SqliteLedger(path)
+    for number in (1, 2, 3):
+        attempt(hung, number)
+    hung.time_out(inspection_id(1))
+    kill(hung)
+    again = SqliteLedger(path)
+    found = [again.attempt(inspection_id(number), decision(number).claimed) for number in (1, 2, 3)]
+    assert found == [Attempt(2, True), Attempt(2, False), Attempt(1, False)]
+    decide(again, 1)
+    assert again.attempt(inspection_id(1), decision(1).claimed) == Attempt(1, False)
+    again.close()
 
 
 def test_orderly_close_withdraws_attempts(path: Path) -> None:
@@ -247,6 +319,42 @@ def test_stored_and_evicted(path: Path) -> None:
     ledger.close()
 
 
+def test_an_eviction_is_not_taken_back(path: Path) -> None:
+    """An image that the keeper gave up before it could say that it had it stays given up."""
+    ledger = SqliteLedger(path)
+    entry = decide(ledger, 1, keep=("audit",))
+    ledger.mark_evicted([entry.id])
+    ledger.mark_stored(entry)
+    assert ledger.image_states([entry.id]) == {entry.id: "evicted"}
+    ledger.close()
+
+
+def test_image_states(path: Path) -> None:
+    """Of each inspection what has become of its image; of others nothing."""
+    ledger = SqliteLedger(path)
+    decide(ledger, 1)
+    decide(ledger, 2, 3, 4, keep=("audit",))
+    ledger.mark_stored(ledger.unsettled()[2])
+    ledger.mark_evicted([inspection_id(4), inspection_id(99)])
+    ids = [inspection_id(number) for number in (1, 2, 3, 4, 99)]
+    assert ledger.image_states(ids) == dict(zip(ids, ("none", "due", "stored", "evicted"), strict=False))
+    ledger.close()
+
+
+def test_forget(path: Path) -> None:
+    """A file that has left is inspected again when it comes again; the others are not."""
+    ledger = SqliteLedger(path)
+    for number, name in enumerate(("a.jpg", "b/c.jpg", "\udcff.jpg")):
+        ledger.mark_settled(decide(ledger, number, path=name), remains=True)
+    assert ledger.fingerprinted("", 2) == ["a.jpg", "b/c.jpg"]
+    assert ledger.fingerprinted("b/c.jpg", 2) == ["\udcff.jpg"]
+    ledger.forget(["\udcff.jpg", "a.jpg", "unknown.jpg"])
+    assert ledger.fingerprinted("", 10) == ["b/c.jpg"]
+    assert not ledger.is_inspected("a.jpg", 0, 10)
+    assert ledger.is_inspected("b/c.jpg", 1, 10)
+    ledger.close()
+
+
 def test_outbox(path: Path) -> None:
     """Each target has its own outbox, oldest first, and within a range; published is no longer waiting."""
     ledger = SqliteLedger(path)
@@ -257,7 +365,11 @@ def test_outbox(path: Path) -> None:
     assert ledger.waiting("iot_core", after=0) == [(1, b'{"seq":1}')]
     assert ledger.waiting("iot_core", after=1, upto=2) == [(2, b'{"seq":2}')]
     assert ledger.waiting("iot_core", after=2, upto=2) == []
-    assert (ledger.count("waiting"), ledger.count("published"), ledger.count("parked")) == (5, 1, 0)
+    assert [seq for seq, _ in ledger.waiting("iot_core", after=1, limit=9)] == [2, 3]
+    assert [seq for seq, _ in ledger.waiting("iot_core", after=0, limit=2)] == [1, 2]
+    ledger.mark_published([2, 3], "topic")
+    assert ledger.waiting("topic", after=0) == []
+    assert (ledger.count("waiting"), ledger.count("published"), ledger.count("parked")) == (3, 3, 0)
     ledger.close()
 
 
@@ -405,11 +517,79 @@ def test_disk_full(path: Path) -> None:
     ledger.close()
 
 
-def test_durable(path: Path) -> None:
-    """The file is set so that a commit survives a power cut."""
+def levels(ledger: SqliteLedger, change: Callable[[], object]) -> list[int]:
+    """What ``PRAGMA synchronous`` was at each commit of a change: 2, it waits for the disk; 1, it does not."""
+    found, traced = [], ledger._db._connection
+
+    def look(statement: str) -> None:
+        if statement == "COMMIT":
+            traced.set_trace_callback(None)
+            found.append(traced.execute("PRAGMA synchronous").fetchone()[0])
+            traced.set_trace_callback(look)
+
+    traced.set_trace_callback(look)
+    change()
+    traced.set_trace_callback(None)
+    return found
+
+
+def test_what_waits_for_the_disk(path: Path) -> None:
+    """A group of verdicts waits for the disk once, and so does an eviction; nothing else does."""
     ledger = SqliteLedger(path)
-    assert ledger._db._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert ledger._db._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert ledger._db.row("PRAGMA journal_mode") == ("wal",)
+    decisions = [decision(number, keep=("audit",)) for number in range(10)]
+    claimed = decisions[0].claimed
+    assert levels(ledger, lambda: ledger.attempt(inspection_id(1), claimed)) == [1]
+    assert levels(ledger, lambda: ledger.decide(decisions, 0.0)) == [2]
+    entry = ledger.unsettled()[0]
+    for change in (
+        lambda: ledger.mark_stored(entry),
+        lambda: ledger.mark_settled(entry, remains=True),
+        lambda: ledger.mark_published([1, 2], "iot_core"),
+        lambda: ledger.park(3, "iot_core", "refused"),
+        ledger.unpark,
+        lambda: ledger.republish(60.0),
+        lambda: ledger.resend(1, 2, "iot_core"),
+        lambda: ledger.time_out(inspection_id(1)),
+        lambda: ledger.forget(["x.jpg"]),
+        lambda: ledger.trim(0.0, 10**9),
+    ):
+        assert levels(ledger, change) == [1]
+    assert levels(ledger, lambda: ledger.mark_evicted([entry.id])) == [2]
+    assert levels(ledger, lambda: ledger.decide([decision(99)], 0.0)) == [2]
+    ledger.close()
+
+
+def test_where_to_look(path: Path) -> None:
+    """What is asked often reads an index of just those rows, and nothing of what was ever published."""
+    ledger = SqliteLedger(path)
+    asked: list[str] = []
+    ledger._db._connection.set_trace_callback(asked.append)
+    ledger.waiting("iot_core", after=0)
+    ledger.count("waiting")
+    ledger.count("parked")
+    ledger.unpark()
+    ledger.republish(60.0)
+    ledger.unsettled()
+    ledger.verdicts()
+    ledger._db._connection.set_trace_callback(None)
+    queries = [each for each in asked if each.startswith(("SELECT", "UPDATE"))]
+    plans = [
+        " / ".join(row[3] for row in ledger._db.rows("EXPLAIN QUERY PLAN " + query)) for query in queries
+    ]
+    indexes = ("waiting", "waiting", "parked", "parked", "published", "unsettled", "verdicts")
+    assert len(plans) == len(indexes)
+    for plan, index in zip(plans, indexes, strict=True):
+        assert index in plan
+        assert "SCAN inspections" not in plan.replace("SCAN inspections USING INDEX unsettled", "")
+    ledger.close()
+
+
+def test_count_of_no_state(path: Path) -> None:
+    """There are three states, and no other is asked for."""
+    ledger = SqliteLedger(path)
+    with pytest.raises(ValueError, match="there is no state lost"):
+        ledger.count("lost")
     ledger.close()
 
 
