@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"  # optional; the inspector verifies it, who has the key
 
 
 class PackageError(Exception):
@@ -72,7 +73,8 @@ def install(package: Path, work: Path) -> Path:
         )
     target = work / "{}-{}".format(manifest["version"], hash_file(package / MANIFEST)[:12])
     if not is_installed(target, package, manifest):
-        copy(package, [MANIFEST, *list_files(manifest)], target)
+        signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
+        copy(package, [MANIFEST, *signature, *list_files(manifest)], target)
     os.utime(target)  # tells, later, which package was used last
     point(work / "current", target)
     remove_unused(work, target)
@@ -81,12 +83,16 @@ def install(package: Path, work: Path) -> Path:
 
 def is_installed(target: Path, package: Path, manifest: "dict[str, Any]") -> bool:
     """Whether ``target`` holds the package, whole and undamaged."""
-    copied = target / MANIFEST
-    return (
-        copied.is_file()
-        and copied.read_bytes() == (package / MANIFEST).read_bytes()
-        and find_fault(target, manifest) is None
+    return all(is_same(target / name, package / name) for name in (MANIFEST, SIGNATURE)) and (
+        find_fault(target, manifest) is None
     )
+
+
+def is_same(copied: Path, original: Path) -> bool:
+    """Whether two files have the same content, or neither is there."""
+    if not (copied.is_file() and original.is_file()):
+        return copied.exists() == original.exists()
+    return copied.read_bytes() == original.read_bytes()
 
 
 def copy(package: Path, names: "list[str]", target: Path) -> None:

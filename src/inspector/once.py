@@ -19,7 +19,8 @@ from inspector.core.naming import capture_time
 from inspector.core.settings import Settings, SettingsError, parse
 from inspector.examiner import Examiner, Taken
 from inspector.ports import Claimed
-from inspector.shell.detector import PackageError, load
+from inspector.shell.detector import load
+from inspector.shell.package import PackageError
 
 
 def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> int:

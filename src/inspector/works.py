@@ -14,8 +14,9 @@ from inspector.examiner import Judged
 from inspector.line import Line
 from inspector.office import Office
 from inspector.ports import Blocked
-from inspector.shell.detector import Detector, PackageError, load
+from inspector.shell.detector import Detector, load
 from inspector.shell.greengrass import Greengrass
+from inspector.shell.package import PackageError, Trust
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,8 @@ class Works:
 
 
 def _load(path: Path, settings: Settings) -> Detector:
-    return load(path, precision=settings.precision, threads=settings.inference_threads)
+    trust = Trust(settings.public_key, settings.require_signature)
+    return load(path, precision=settings.precision, threads=settings.inference_threads, trust=trust)
 
 
 def _describe(detector: Detector) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.core.package import Manifest, Precision, Thresholds
-from inspector.shell.detector import PackageError
+from inspector.shell.package import PackageError
 from modelkit.golden import GoldenError
 from modelkit.images import ImagesError, know, measure
 from modelkit.package import PackagingError, package

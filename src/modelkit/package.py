@@ -42,7 +42,7 @@ def package(
     """Write ``manifest.json``, the model files and ``golden/`` into ``directory``, and return the manifest.
 
     Labels and input size come from the metadata of the export. To the golden pictures one under blue light is
-    added, made of the first. Raises PackagingError, GoldenError or detector.PackageError before anything is
+    added, made of the first. Raises PackagingError, GoldenError or PackageError before anything is
     written.
     """
     pictures = _pictures(golden)

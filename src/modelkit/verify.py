@@ -8,6 +8,7 @@ import msgspec
 
 from inspector.core.package import Manifest, ModelFile, parse_manifest
 from inspector.shell import detector
+from inspector.shell.package import PackageError
 from modelkit.golden import GoldenError, Picture, compare
 
 
@@ -23,7 +24,7 @@ def verify(directory: Path) -> list[str]:
 def _faults(directory: Path, manifest: Manifest, file: ModelFile) -> list[str]:
     try:
         model = detector.load(directory, precision=file.precision)
-    except detector.PackageError as error:
+    except PackageError as error:
         return [str(error)]
     faults = []
     for golden in file.golden:

@@ -58,6 +58,18 @@ def test_current_leads_to_a_whole_copy(tmp_path: Path, work: Path) -> None:
     assert found == {"manifest.json", "fp32.onnx", "golden/one.jpg"}
 
 
+def test_a_signature_goes_along(tmp_path: Path, work: Path) -> None:
+    """With the package, and anew where the same package was signed anew or is no longer signed."""
+    package = make_package(tmp_path / "artifact")
+    for signature in (b"by one key", b"by another key", None):
+        (package / "manifest.sig").unlink(missing_ok=True)
+        if signature:
+            (package / "manifest.sig").write_bytes(signature)
+        assert run_install(package, work).returncode == 0
+        copied = work / "current" / "manifest.sig"
+        assert (copied.read_bytes() if copied.exists() else None) == signature
+
+
 def test_the_shipped_package_installs(work: Path, tmp_path: Path) -> None:
     package = shutil.copytree(MODELS, tmp_path / "artifact")
     assert run_install(package, work).returncode == 0

@@ -14,6 +14,7 @@ import pytest
 from inspector.core.detections import Detections
 from inspector.core.package import GoldenDetection, Thresholds, parse_manifest
 from inspector.shell import detector
+from inspector.shell.package import PackageError
 from modelkit.__main__ import main
 from modelkit.golden import CLEARANCE, GoldenError, Picture, compare, expect
 from modelkit.package import PackagingError, package
@@ -182,7 +183,7 @@ def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_bytes(b"no model")
     models = {"fp32": tmp_path / "no.onnx"}
-    with pytest.raises(detector.PackageError, match=r"no\.onnx"):
+    with pytest.raises(PackageError, match=r"no\.onnx"):
         package(tmp_path, name="x", version="1.0.0", models=models, golden=[GOOD], thresholds=THRESHOLDS)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 
 SCHEMA: Literal["edge-inspector/model/1"] = "edge-inspector/model/1"
+SIGNATURE = "manifest.sig"
+"""Beside the manifest, optional: RSA-PSS with SHA-256 over the manifest's bytes."""
 
 Precision = Literal["fp32", "int8"]
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]

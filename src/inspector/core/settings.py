@@ -16,6 +16,7 @@ import msgspec
 from inspector.core.detections import RAW_FLOOR
 from inspector.core.frame import Orientation
 from inspector.core.package import Precision, Thresholds, UnitInterval
+from inspector.core.public_key import parse_public_key
 
 IGNORED_KEYS = frozenset({"accesscontrol"})
 """Part of every Greengrass configuration, none of the component's business."""
@@ -294,6 +295,11 @@ def _combinations(settings: Settings) -> list[str]:
         errors.append(f"DiskFullMegabytes {full} is above DiskLowMegabytes {low}")
     if settings.require_signature and not settings.public_key:
         errors.append("RequireSignature needs a PublicKey")
+    if settings.public_key:
+        try:
+            parse_public_key(settings.public_key)
+        except ValueError as error:
+            errors.append(f"PublicKey cannot be used: {error}")
     for of_class, accept, floor in _given_thresholds(settings):
         if accept is not None and floor is not None and floor > accept:
             errors.append(

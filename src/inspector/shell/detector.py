@@ -1,8 +1,10 @@
-"""Model package -> raw output. The only importer of onnxruntime."""
+"""Verified model file -> raw output. The only importer of onnxruntime.
+
+A model file brings no code along: custom operators come from libraries, and none is ever registered.
+"""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import time
@@ -10,24 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnxruntime
 
 from inspector.core.detections import RAW_FLOOR, Detections, decode
+from inspector.core.export_metadata import parse_labels, parse_size
 from inspector.core.frame import Pixels
 from inspector.core.message import Latency, ModelInfo
 from inspector.core.naming import legible
-from inspector.core.package import KnownImages, Manifest, ModelFile, Precision, Thresholds, parse_manifest
+from inspector.core.package import KnownImages, Precision, Thresholds
 from inspector.core.tensor import PAD_VALUE, to_tensor
-from inspector.ports import Blocked
+from inspector.shell.package import PackageError, Trust, read_file, read_package
 
-
-class PackageError(Blocked):
-    """The model package cannot be used; says which, why and what to do."""
-
-    def __init__(self, path: Path, cause: str, fix: str) -> None:
-        super().__init__(f"model package {path} refused", cause, fix)
+ANYBODY = Trust()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +77,18 @@ class Detector:
         )
 
 
-def load(path: Path, *, precision: Precision = "fp32", threads: int = 0) -> Detector:
+def load(path: Path, *, precision: Precision = "fp32", threads: int = 0, trust: Trust = ANYBODY) -> Detector:
     """Load a model package (a directory with ``manifest.json``) or a single ONNX file exported by Ultralytics.
 
-    Every file's SHA-256 is checked before ONNX Runtime sees it, and the model runs once, so that the first frame
-    does not pay for what ONNX Runtime puts off until then. Raises PackageError.
+    It is verified before ONNX Runtime sees it, and the model runs once, so that the first frame does not pay for
+    what ONNX Runtime puts off until then. Raises PackageError.
     """
     try:
-        detector = (
-            _load_package(path.resolve(), precision, threads) if path.is_dir() else _load_file(path, threads)
-        )
+        real = Path(os.path.realpath(path))
+        if real.is_dir():
+            detector = _load_package(real, precision, threads, trust)
+        else:
+            detector = _load_file(real, threads, trust)
     except OSError as error:
         raise PackageError(
             path, _cause(error), "deploy com.edgeinspector.Model or mend ModelDirectory"
@@ -101,14 +100,10 @@ def load(path: Path, *, precision: Precision = "fp32", threads: int = 0) -> Dete
     return detector
 
 
-def _load_package(directory: Path, precision: Precision, threads: int) -> Detector:
-    manifest = _manifest(directory)
-    file = _choose(directory, manifest, precision)
-    content = (directory / file.name).read_bytes()
-    if (actual := hashlib.sha256(content).hexdigest()) != file.sha256:
-        cause = f"{file.name} has SHA-256 {actual[:12]}…, manifest.json says {file.sha256[:12]}…"
-        raise PackageError(directory, cause, "redeploy com.edgeinspector.Model")
-    session, network = _open(directory / file.name, content, threads)
+def _load_package(directory: Path, precision: Precision, threads: int, trust: Trust) -> Detector:
+    package = read_package(directory, precision, trust)
+    manifest, file = package.manifest, package.file
+    session, network = _open(directory / file.name, package.content, threads)
     expected = (manifest.labels, manifest.input.width, manifest.input.height)
     if (network.labels, network.input_width, network.input_height) != expected:
         raise PackageError(directory, f"{file.name} disagrees with manifest.json", "package the model again")
@@ -116,27 +111,8 @@ def _load_package(directory: Path, precision: Precision, threads: int) -> Detect
     return Detector(session, network, info, manifest.thresholds, manifest.images)
 
 
-def _manifest(directory: Path) -> Manifest:
-    try:
-        return parse_manifest((directory / "manifest.json").read_bytes())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PackageError(
-            directory, f"manifest.json: {error}", "redeploy com.edgeinspector.Model"
-        ) from error
-
-
-def _choose(directory: Path, manifest: Manifest, precision: Precision) -> ModelFile:
-    for file in manifest.files:
-        if file.precision == precision:
-            return file
-    offered = ", ".join(file.precision for file in manifest.files)
-    raise PackageError(
-        directory, f"it holds no {precision} file, only {offered}", f"set Precision to {offered}"
-    )
-
-
-def _load_file(path: Path, threads: int) -> Detector:
-    content = path.read_bytes()
+def _load_file(path: Path, threads: int, trust: Trust) -> Detector:
+    content = read_file(path, trust)
     session, network = _open(path, content, threads)
     info = ModelInfo(legible(path.stem), "0.0.0", "fp32", hashlib.sha256(content).hexdigest())
     return Detector(session, network, info, None)
@@ -157,6 +133,8 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     # Spinning burns whole cores between two frames; a device has other work to do.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    # Not ONNX Runtime's own format, which it would tell by some bytes: what was verified was an ONNX file.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
 
 
@@ -164,8 +142,7 @@ def _describe(path: Path, session: onnxruntime.InferenceSession) -> Network:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     metadata = session.get_modelmeta().custom_metadata_map
     try:
-        names = ast.literal_eval(metadata["names"])
-        labels = tuple(str(names[class_id]) for class_id in range(len(names)))
+        labels = parse_labels(metadata["names"])
         height, width = _input_size(inputs[0].shape, metadata)
     except (LookupError, ValueError, SyntaxError, TypeError) as error:
         cause = f"its metadata lacks what Ultralytics writes at export ({error!r})"
@@ -183,8 +160,7 @@ def _input_size(shape: list[Any], metadata: dict[str, str]) -> tuple[int, int]:
     """(height, width) in pixels: the graph's own, else the ``imgsz`` of the export."""
     if all(isinstance(side, int) for side in shape[2:4]):
         return int(shape[2]), int(shape[3])
-    height, width = ast.literal_eval(metadata["imgsz"])
-    return int(height), int(width)
+    return parse_size(metadata["imgsz"])
 
 
 def _agrees(actual: list[Any], expected: list[int]) -> bool:

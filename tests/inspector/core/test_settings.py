@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from inspector.core.package import Thresholds
 from inspector.core.settings import Settings, SettingsError, parse
+from signing import PUBLIC_KEY
 
 FIELDS = {each.encode_name: each for each in msgspec.structs.fields(Settings)}
 DEFAULTS = msgspec.to_builtins(Settings())
@@ -52,7 +53,7 @@ def test_numbers_may_come_as_strings(key) -> None:
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("True", True), ("0", False)])
 def test_booleans_may_come_as_strings(key, text, value) -> None:
     """Also as the Python and the JSON spelling of them."""
-    settings, _ = parse({key: text, "PublicKey": "as RequireSignature needs"})
+    settings, _ = parse({key: text, "PublicKey": PUBLIC_KEY})  # as RequireSignature needs
     assert msgspec.to_builtins(settings)[key] is value
 
 
@@ -305,3 +306,19 @@ def test_a_required_signature_needs_a_key() -> None:
     """Which no model package could bring along."""
     with pytest.raises(SettingsError, match="RequireSignature needs a PublicKey"):
         parse({"RequireSignature": True})
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize(
+    ("key", "cause"),
+    [
+        ("garbage", "no PEM text"),
+        (PUBLIC_KEY.replace("PUBLIC", "PRIVATE"), "no PEM text"),
+        (PUBLIC_KEY.replace("MIIB", "MIIC"), "cut short"),
+    ],
+)
+def test_a_public_key_that_is_none_is_refused_with_the_configuration(required, key, cause) -> None:
+    """A deployment is rejected for it; it is no fault of the model package."""
+    (error,) = errors({"RequireSignature": required, "PublicKey": key})
+    assert error.startswith("PublicKey cannot be used: ")
+    assert cause in error
