@@ -29,7 +29,7 @@ def run(work: Path) -> int:
         return 1
     logs.set_up("INFO")
     faulthandler.enable()  # a crash in native code says where
-    os.umask(0o027)
+    os.umask(os.umask(0o077) | 0o027)  # whatever the nucleus left us with, stricter if that is
     component = Component(work, os.environ["AWS_IOT_THING_NAME"])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: component.stop())

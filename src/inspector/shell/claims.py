@@ -24,7 +24,7 @@ from inspector.core.frame import FrameError, Identity
 from inspector.core.naming import capture_time, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
-from inspector.shell.files import make_durable, open_regular
+from inspector.shell.files import make_durable, open_regular, pinned, restrict
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +105,16 @@ class Claims:
         if self._settings.after_inspection == "leave" or _is_claimed(source):
             return source
         claimed = source.parent / CLAIMED
-        directory = claimed / f"{candidate.mtime_ns}-{source.lstat().st_ino}"
         if claimed.is_symlink():
             raise Blocked(f"directory {claimed}", "it is a symlink", "remove it")
-        with self._lock:
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            return source.rename(directory / source.name)
+        with self._lock, pinned(source.parent) as parent:
+            directory = claimed / f"{candidate.mtime_ns}-{(parent / source.name).lstat().st_ino}"
+            for each in (claimed, directory):
+                with pinned(each.parent) as above:
+                    (above / each.name).mkdir(mode=0o750, exist_ok=True)
+            with pinned(directory) as target:
+                (parent / source.name).rename(target / source.name)
+        return directory / source.name
 
     def _read(self, candidate: Candidate, source: Path, stop: Event) -> Claimed | None:
         fault = None
@@ -176,7 +180,8 @@ class Claims:
         if self._archive:
             self._archive.add(entry)
         elif self._settings.after_inspection == "delete":
-            entry.source.unlink()
+            with pinned(entry.source.parent) as parent:
+                (parent / entry.source.name).unlink()
         else:  # claimed before the configuration was changed to leave
             _put_back(entry.source)
 
@@ -218,15 +223,27 @@ class Archive:
 
 def _move(source: Path, target: Path) -> None:
     """Rename; across file systems copy, make durable, then remove."""
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        shutil.copy2(source, target)
-        for path in (target, target.parent):
-            make_durable(path)
-        source.unlink()
+    restrict(source)
+    with pinned(source.parent) as parent:
+        ours = parent / source.name
+        try:
+            ours.rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(source, target)
+            ours.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a regular file, with its times, and make it durable."""
+    with os.fdopen(open_regular(source), "rb") as reader, target.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        status = os.fstat(reader.fileno())
+        writer.flush()
+        os.utime(writer.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.fsync(writer.fileno())
+    make_durable(target.parent)
 
 
 def _is_claimed(source: Path) -> bool:
@@ -235,7 +252,11 @@ def _is_claimed(source: Path) -> bool:
 
 def _put_back(source: Path) -> None:
     """Undo a claim; where a newer file has taken the name, this one stays claimed."""
-    target = source.parents[2] / source.name
+    with pinned(source.parent) as claimed, pinned(source.parents[2]) as place:
+        _link_back(claimed / source.name, place / source.name)
+
+
+def _link_back(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except FileExistsError:

@@ -52,12 +52,12 @@ class Throttle(logging.Filter):
 def _quote(value: object) -> str:
     text = str(value)
     is_plain = text and not any(letter in text for letter in ' "=\\') and text.isprintable()
-    # A name that is not UTF-8 must not cost the line: standard output would refuse it.
-    return (
-        text
-        if is_plain
-        else json.dumps(text, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
-    )
+    return text if is_plain else "".join(map(_escape, json.dumps(text, ensure_ascii=False)))
+
+
+def _escape(letter: str) -> str:
+    """What ends a line, moves the cursor, turns the writing direction or is not UTF-8, as JSON escapes it."""
+    return letter if letter.isprintable() else json.dumps(letter)[1:-1]
 
 
 def set_up(level: str) -> None:

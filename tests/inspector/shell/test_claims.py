@@ -283,10 +283,10 @@ def test_no_right_to_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that may not be read is its own fault, and says what to do; the others go on."""
     drop(root / "a.jpg", b"x")
 
-    def denied(path: Path, flags: int) -> int:
+    def denied(path: Path) -> int:
         raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
 
-    monkeypatch.setattr(module.os, "open", denied)
+    monkeypatch.setattr(module, "open_regular", denied)
     claimed = claim(archiving(root), root, "a.jpg")
     assert claimed.data is None
     assert "Permission denied; give the component's user the right" in str(claimed.fault)
