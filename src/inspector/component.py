@@ -45,6 +45,8 @@ RENEWAL_S = 600.0
 """How often the subscription to commands is renewed, for the same reason."""
 MAX_REASON = 1_000
 """Characters of a reason or an error in a message: Greengrass Lite closes the connection at about 7 kB."""
+MAX_COMMANDS = 100
+"""What may wait to be obeyed; whoever may publish commands must not fill the memory with them."""
 MAX_ERRORS = 10
 """Errors of a configuration in a message; the log has all."""
 
@@ -96,7 +98,7 @@ class Component:
     def __init__(self, work: Path, thing: str) -> None:
         self._thing = thing
         self._mail: queue.SimpleQueue[Mail] = queue.SimpleQueue()
-        self._greengrass = Greengrass(self._mail.put)
+        self._greengrass = Greengrass(self._receive)
         self._tally = Tally()
         self._works = Works(work, thing, self._greengrass, self._count, self._failed)
         self._is_connected = False
@@ -113,6 +115,14 @@ class Component:
         """Let ``run`` end in order. May be called from a signal handler."""
         self._greengrass.hurry()
         self._mail.put(StopRequested())
+
+    def _receive(self, event: ipc.Event) -> None:
+        """From the SDK's threads."""
+        if isinstance(event, ipc.CommandReceived) and self._mail.qsize() >= MAX_COMMANDS:
+            fix = "send them more slowly; see who may publish to the command topic"
+            log.warning("command dropped", extra={"cause": f"{MAX_COMMANDS} wait", "fix": fix})
+            return
+        self._mail.put(event)
 
     def run(self) -> int:
         """Work until told to stop; return the exit status: 0, or 1 where a restart must mend something.
@@ -137,6 +147,9 @@ class Component:
         faulthandler.dump_traceback_later(SILENCE_S, exit=True)
         try:
             self._advance()
+        except Blocked as reason:  # and yet what came in is handled: it may be the order to stop
+            self._block(reason)
+        try:
             mail = self._mail.get(timeout=TICK_S)
             if isinstance(mail, StopRequested):
                 return False
