@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from edge import Edge, edge_host
 
 ROOT = Path(__file__).parents[1]
 REAL_TAGS = Path(os.environ.get("METAL_TAGS", ROOT.parent / "shared" / "data" / "metal-tags"))
@@ -63,6 +65,21 @@ def make_device_venv(inspector_artifact: Path) -> Callable[[Path], Path]:
 def device_venv(make_device_venv: Callable[[Path], Path]) -> Path:
     """The environment that the component runs in; kept from one run of the tests to the next."""
     return make_device_venv(ROOT / ".cache" / "device-venv" / "venv")
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both components, built."""
+    output = tmp_path_factory.mktemp("build")
+    subprocess.run([sys.executable, str(ROOT / "tools" / "build.py"), "--output", str(output)], check=True)
+    return output
+
+
+@pytest.fixture
+def edge(tmp_path: Path, build: Path, device_venv: Path) -> Iterator[Edge]:
+    """A host on which nothing is deployed yet, and on which the real component runs as its recipe starts it."""
+    with edge_host(tmp_path / "root", build, device_venv) as host:
+        yield host
 
 
 @pytest.fixture(scope="session")
