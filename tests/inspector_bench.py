@@ -13,13 +13,12 @@ from inspector.core.settings import Settings
 from inspector.examiner import Examiner, Judged
 from inspector.line import Line
 from inspector.pipeline import Pipeline
-from inspector.shell.claims import Archive, Claims
+from inspector.shell.archive import Archive
+from inspector.shell.claims import Claims
 from inspector.shell.keeper import DirectoryKeeper
 from inspector.shell.ledger import SqliteLedger
 from inspector.shell.watcher import Watcher
 from inspector_fakes import FakeDetector, eventually, rows
-
-ROOM = 100_000_000
 
 
 class Bench:
@@ -40,10 +39,10 @@ class Bench:
         self.ledger = SqliteLedger(self.work / "ledger.sqlite")
         archive = None
         if self.settings.after_inspection == "archive":
-            archive = Archive(self.work / "archive", ROOM)
+            archive = Archive(self.work / "archive")
         claims = Claims(self.settings, archive)
         examiner = Examiner("line-3", self.ledger.id, self.settings, self.detector)
-        keeper = DirectoryKeeper(self.work, ROOM)
+        keeper = DirectoryKeeper(self.work)
         self.pipeline = self.pipeline_type(examiner, claims, self.ledger, keeper, ("iot_core",))
         self.watcher = Watcher(self.images, self.settings, self.ledger.is_inspected)
         return self.pipeline

@@ -391,7 +391,7 @@ def test_disk_full_while_keeping(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         def full(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 
-        patch.setattr("inspector.shell.keeper.os.fsync", full)
+        patch.setattr("inspector.shell.files.os.fsync", full)
         with pytest.raises(Blocked, match="No space left on device"):
             bench.take_by_hand()
         bench.ledger.close()
