@@ -137,7 +137,7 @@ class Housekeeping:
         if not self.ledger or not self.keeper:
             return False
         disk = self._disks[self._work.stat().st_dev]
-        is_archive_left = self.archive and len(self.archive) and self._archive_disk is disk
+        is_archive_left = self.archive and self.archive.count and self._archive_disk is disk
         over_bytes = self.keeper.size_bytes - self._settings.keep_max_megabytes * MB
         short_bytes = 0 if is_archive_left else disk.short_bytes
         ids = self.keeper.least(max(over_bytes, short_bytes), STEP)

@@ -40,7 +40,9 @@ class Archive:
             raise Blocked(f"archive directory {directory}", error.strerror, _FIX) from error
         self.size_bytes = sum(self._sizes_bytes.values())
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many there are."""
         return len(self._sizes_bytes)
 
     def add(self, entry: Entry) -> None:

@@ -67,7 +67,9 @@ class DirectoryKeeper:
         self._ranked = sorted(self._images.values(), key=rank)
         self.size_bytes = sum(each.size_bytes for each in self._ranked)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many there are."""
         return len(self._images)
 
     def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> None:

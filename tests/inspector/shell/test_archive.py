@@ -42,7 +42,7 @@ def test_the_oldest_go_first(directory: Path, tmp_path: Path) -> None:
     archive = Archive(directory)
     for number in (1, 2, 3):
         put(archive, tmp_path, number)
-    assert (len(archive), archive.size_bytes) == (3, 300)
+    assert (archive.count, archive.size_bytes) == (3, 300)
     assert archive.shed(0, at_most=9) == 0
     assert archive.shed(50, at_most=9) == 1
     assert names(archive) == archived(2, 3)
@@ -50,7 +50,7 @@ def test_the_oldest_go_first(directory: Path, tmp_path: Path) -> None:
     put(again, tmp_path, 4)
     assert again.shed(101, at_most=9) == 2
     assert names(again) == archived(4)
-    assert (len(again), again.size_bytes) == (1, 100)
+    assert (again.count, again.size_bytes) == (1, 100)
 
 
 def test_a_step_is_limited(directory: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_foreign_files(directory: Path, tmp_path: Path) -> None:
     (directory / "000000000007-directory").mkdir()
     archive = Archive(directory)
     put(archive, tmp_path, 2)
-    assert (len(archive), archive.size_bytes) == (1, 100)
+    assert (archive.count, archive.size_bytes) == (1, 100)
     archive.shed(10_000, at_most=9)
     assert names(archive) == [".000000000001-notours.part", "000000000007-directory", "accounts.xls"]
 
@@ -213,7 +213,7 @@ def test_a_copy_cut_short(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.M
     assert names(archive) == ["000000000001-00000000-a.jpg"]
     assert (elsewhere / names(archive)[0]).read_bytes() == b"content"
     half.write_bytes(b"half")
-    assert len(Archive(elsewhere)) == 1
+    assert Archive(elsewhere).count == 1
     assert names(archive) == ["000000000001-00000000-a.jpg"]
 
 

@@ -104,7 +104,7 @@ def test_archive(root: Path) -> None:
     keeper = archiving(root)
     assert keeper.settle(settled(claim(keeper, root, "a.jpg"), seq=12)) is False
     assert list(root.iterdir()) == []
-    assert (root.parent / "archive" / "000000000012-a.jpg").read_bytes() == b"content"
+    assert (root.parent / "archive" / "000000000012-00000000-a.jpg").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("after", ["archive", "delete"])
@@ -326,9 +326,9 @@ def test_settled_before(root: Path) -> None:
     drop(root / "a.jpg", b"x")
     keeper = archiving(root)
     claimed = settled(claim(keeper, root, "a.jpg"))
-    claimed.source.rename(root.parent / "archive" / "000000000001-a.jpg")
+    claimed.source.rename(root.parent / "archive" / "000000000001-00000000-a.jpg")
     assert keeper.settle(claimed) is False
-    assert archived(root) == ["000000000001-a.jpg"]
+    assert archived(root) == ["000000000001-00000000-a.jpg"]
     assert list(root.iterdir()) == []
 
 
@@ -343,7 +343,7 @@ def test_read_only_by_the_time_it_is_settled(root: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "rmdir", read_only)
     assert keeper.settle(claimed) is False
-    assert archived(root) == ["000000000001-a.jpg"]
+    assert archived(root) == ["000000000001-00000000-a.jpg"]
 
 
 def test_claimed_then_configured_to_leave(root: Path) -> None:

@@ -132,7 +132,7 @@ def test_kept_twice(tmp_path: Path, image: Path) -> None:
     for _ in range(20):
         keeper.keep(uncertain(1, image), b"[]", b"picture")
     assert kept(tmp_path) == sorted(pair(1))
-    assert (len(keeper), keeper.size_bytes) == (1, used(tmp_path))
+    assert (keeper.count, keeper.size_bytes) == (1, used(tmp_path))
     assert keeper.least(10_000, at_most=9) == (inspection_id(1),)
 
 
@@ -148,7 +148,7 @@ def test_the_least_informative_first(tmp_path: Path, image: Path) -> None:
     keep_some(keeper, image)
     in_order = tuple(map(inspection_id, (3, 2, 1, 4)))
     for each in (keeper, DirectoryKeeper(tmp_path)):
-        assert (len(each), each.size_bytes) == (4, used(tmp_path))
+        assert (each.count, each.size_bytes) == (4, used(tmp_path))
         assert each.least(100_000, at_most=9) == in_order
         assert each.least(100_000, at_most=2) == in_order[:2]
         assert each.least(1_001, at_most=9) == in_order[:1]
@@ -171,7 +171,7 @@ def test_removed(tmp_path: Path, image: Path) -> None:
     keeper.remove([inspection_id(3), inspection_id(1), inspection_id(7)])
     assert kept(tmp_path) == sorted(pair(2) + pair(4))
     assert kept(tmp_path, "quarantine") == []
-    assert (len(keeper), keeper.size_bytes) == (2, used(tmp_path))
+    assert (keeper.count, keeper.size_bytes) == (2, used(tmp_path))
     assert keeper.least(10_000, at_most=9) == (inspection_id(2), inspection_id(4))
 
 
@@ -185,7 +185,7 @@ def test_leftovers(tmp_path: Path, image: Path) -> None:
     assert kept(tmp_path) == sorted([pair(1)[0], pair(2)[1], *pair(4)])
     assert sorted(keeper.found()) == [inspection_id(number) for number in (1, 2, 3, 4)]
     assert sorted(keeper.loose()) == [inspection_id(1), inspection_id(2)]
-    assert len(keeper) == 2
+    assert keeper.count == 2
     keeper.remove([inspection_id(1), inspection_id(2)])
     assert kept(tmp_path) == sorted(pair(4))
 
@@ -213,10 +213,10 @@ def test_two_threads(tmp_path: Path, image: Path) -> None:
 
     thread = threading.Thread(target=keep)
     thread.start()
-    while not kept_all.is_set() or len(keeper) > 5:
-        keeper.remove(keeper.least(10_000, at_most=5) if len(keeper) > 5 else ())
+    while not kept_all.is_set() or keeper.count > 5:
+        keeper.remove(keeper.least(10_000, at_most=5) if keeper.count > 5 else ())
     thread.join()
-    assert len(keeper) == len(kept(tmp_path)) / 2
+    assert keeper.count == len(kept(tmp_path)) / 2
     assert keeper.size_bytes == used(tmp_path)
 
 
