@@ -42,8 +42,8 @@ class Bench:
 
     def open(self) -> Pipeline:
         """What a new process puts together."""
-        self.ledger = SqliteLedger(self.work / "ledger.sqlite")
         self.housekeeping = Housekeeping(self.work, self.settings)
+        self.ledger = SqliteLedger(self.work / "ledger.sqlite")
         self.housekeeping.ledger = self.ledger
         assert self.housekeeping.keeper
         claims, keeper = Claims(self.settings, self.housekeeping.archive), self.housekeeping.keeper

@@ -130,7 +130,7 @@ class Housekeeping:
         if not self.archive or not self._archive_disk:
             return False
         over_bytes = self.archive.size_bytes - self._settings.archive_max_megabytes * MB
-        return self.archive.shed(max(over_bytes, self._archive_disk.short_bytes), STEP) == STEP
+        return self.archive.shed(max(over_bytes, self._archive_disk.short_bytes), STEP) > 0
 
     def _evict(self) -> bool:
         """Kept images give way once the archive, if it lies on their disk, has."""
@@ -144,7 +144,7 @@ class Housekeeping:
         if ids:
             self.ledger.mark_evicted(ids)
             self.keeper.remove(ids)
-        return len(ids) == STEP
+        return bool(ids)
 
     def _trim(self) -> bool:
         if not self.ledger:
