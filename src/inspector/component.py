@@ -334,6 +334,8 @@ class Component:
     def _describe(self, event: StatusEvent) -> Status:
         works = self._works
         ledger = works.office.ledger if works.office else None
+        archive = works.housekeeping.archive if works.housekeeping else None
+        keeper = works.housekeeping.keeper if works.housekeeping else None
         state: Literal["running", "blocked"] = "running" if works.is_inspecting else "blocked"
         return Status(
             schema="edge-inspector/status/1",
@@ -351,6 +353,9 @@ class Component:
             parked=ledger.count("parked") if ledger else None,
             model=works.detector.info if works.detector else None,
             disk_free_bytes=shutil.disk_usage(works.work).free,
+            archived_bytes=archive.size_bytes if archive else None,
+            kept=keeper.count if keeper else None,
+            kept_bytes=keeper.size_bytes if keeper else None,
             settings_errors=self._settings_errors[:MAX_ERRORS],
             **asdict(self._tally.figures(time.monotonic())),
         )

@@ -23,7 +23,7 @@ from inspector.shell.ledger import SqliteLedger
 
 log = logging.getLogger(__name__)
 
-STEP = 200
+STEP = 100
 """Files that are removed, or looked up, in one turn."""
 MB = 1_000_000
 DAY_S = 86_400

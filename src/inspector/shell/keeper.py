@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -88,7 +88,7 @@ class DirectoryKeeper:
             with _content(entry, data) as reader:
                 write_durably(reader, image.with_suffix(".part"), image)
             write_durably(io.BytesIO(msgspec.json.encode(sidecar)), path.with_suffix(".part"), path)
-            self._add(_describe(path, sidecar))
+            self._add(_describe(sidecar, image.suffix, image.stat(), path.stat()))
         except OSError as error:
             raise Blocked(f"kept image {image}", error.strerror, _FIX) from error
 
@@ -145,53 +145,54 @@ class DirectoryKeeper:
 
     def _read(self, directory: Path) -> None:
         """Take into the books what an earlier run has kept; remove what it was writing when it ended."""
-        images = []
-        for path in _regular_files(directory):
-            if path.suffix == ".part":
-                path.unlink(missing_ok=True)
-            elif path.suffix != ".json":
-                images.append(path)
-            elif described := _read_sidecar(path):
-                self._images[described.id] = described
-            else:
-                self._loose.setdefault(path.stem, []).append(path)
-        for path in images:
-            if path.stem not in self._images or self._images[path.stem].suffix != path.suffix:
-                self._loose.setdefault(path.stem, []).insert(0, path)
+        files = _regular_files(directory)
+        for name in [each for each in files if each.endswith(".part")]:
+            Path(files.pop(name)).unlink(missing_ok=True)
+        for name in [each for each in files if each.endswith(".json")]:
+            try:
+                image = _read_pair(files, name)
+                self._images[image.id] = image
+                del files[image.id + image.suffix], files[name]
+            except (OSError, msgspec.DecodeError, ValueError) as error:
+                fix = "none needed: it is left there, and does not count"
+                extra = {"path": directory / name, "cause": str(error), "fix": fix}
+                log.warning("kept image not whole", extra=extra)
+        for file in files.values():
+            self._loose.setdefault(Path(file).stem, []).append(Path(file))
 
 
 _FIX = "make room on the disk and see that the work directory can be written"
 
 
-def _regular_files(directory: Path) -> list[Path]:
-    """Those that a keeper has made."""
+def _regular_files(directory: Path) -> dict[str, os.DirEntry[str]]:
+    """Those that a keeper has made, by name."""
     with os.scandir(directory) as entries:
-        return [
-            Path(each.path)
+        return {
+            each.name: each
             for each in entries
             if _OURS.fullmatch(each.name) and each.is_file(follow_symlinks=False)
-        ]
+        }
 
 
-def _read_sidecar(path: Path) -> KeptImage | None:
-    """What a sidecar and its image are; None, with a log line, where they are not whole."""
-    try:
-        return _describe(path, msgspec.json.decode(path.read_bytes(), type=Sidecar))
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        fix = "none needed: it is left there, and does not count"
-        log.warning("kept image not whole", extra={"path": path, "cause": str(error), "fix": fix})
-        return None
+def _read_pair(files: Mapping[str, os.DirEntry[str]], name: str) -> KeptImage:
+    """What the sidecar of this name and its image are. Raises OSError, or ValueError where they are no pair."""
+    sidecar = msgspec.json.decode(Path(files[name]).read_bytes(), type=Sidecar)
+    stem, _, suffix = sidecar.image.rpartition(".")
+    if (sidecar.id, f"{stem}.json") != (stem, name) or sidecar.image not in files:
+        raise ValueError(f"image {sidecar.image} does not stand beside it")
+    return _describe(sidecar, f".{suffix}", files[sidecar.image].stat(), files[name].stat())
 
 
-def _describe(path: Path, sidecar: Sidecar) -> KeptImage:
-    """What is kept under the sidecar at ``path``. Raises ValueError where it is another's, OSError."""
-    image = path.with_name(sidecar.image)
-    if sidecar.id != path.stem or image.name != sidecar.image or image.stem != path.stem:
-        raise ValueError(f"it speaks of {sidecar.image}")
-    status = path.stat()
-    reasons = _REASONS.setdefault(sidecar.reasons, sidecar.reasons)  # few different ones, for many images
-    size_bytes = image.lstat().st_size + status.st_size
-    return KeptImage(sidecar.id, sys.intern(image.suffix), reasons, status.st_mtime_ns, size_bytes)
+def _describe(
+    sidecar: Sidecar, suffix: str, image_status: os.stat_result, sidecar_status: os.stat_result
+) -> KeptImage:
+    return KeptImage(
+        sidecar.id,
+        sys.intern(suffix),
+        _REASONS.setdefault(sidecar.reasons, sidecar.reasons),  # few different ones, for many images
+        sidecar_status.st_mtime_ns,
+        image_status.st_size + sidecar_status.st_size,
+    )
 
 
 def _suffix(name: str) -> str:
