@@ -208,6 +208,18 @@ def test_an_archive_on_another_disk(tmp_path: Path, disk: SmallDisk) -> None:
     bench.ledger.close()
 
 
+def test_an_archive_elsewhere_does_not_save_kept_images(tmp_path: Path, disk: SmallDisk) -> None:
+    """Where the disk of the work directory is short, an archive on another one would make no room there: it stays."""
+    work, archive = work_on(disk), tmp_path / "archive"
+    bench = Bench(work, audit_share=1.0, archive_directory=str(archive), disk_low_megabytes=15)
+    inspect_all_kinds(bench)
+    restart(bench)
+    disk.fill(int(12.5 * MB))
+    tidy(bench)
+    assert (len(list(archive.iterdir())), len(kept(bench))) == (8, 5)
+    bench.ledger.close()
+
+
 def cut_before_anything_is_removed(patch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         raise Killed

@@ -6,14 +6,17 @@ import errno
 import json
 import os
 import threading
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inspector.ports import Blocked, Entry, ImageGoneError
 from inspector.shell import files as module
+from inspector.shell import keeper as keeper_module
 from inspector.shell.keeper import DirectoryKeeper
 from inspector_fakes import entry, inspection_id
 
@@ -201,23 +204,21 @@ def test_kept_after_all(tmp_path: Path, image: Path) -> None:
     assert kept(tmp_path) == []
 
 
-def test_two_threads(tmp_path: Path, image: Path) -> None:
-    """One thread keeps while another removes: in the end the books agree with the disk."""
+def test_two_threads(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that removes an image while another is entering it into the books waits until it is there."""
     keeper = DirectoryKeeper(tmp_path)
-    kept_all = threading.Event()
+    remover = threading.Thread(target=keeper.remove, args=([inspection_id(1)],))
 
-    def keep() -> None:
-        for number in range(60):
-            keeper.keep(uncertain(number, image), b"[]", b"picture")
-        kept_all.set()
+    def enter_slowly(*arguments: Any, **options: Any) -> None:
+        remover.start()
+        remover.join(0.05)  # it must wait: it has the time to do harm if it doesn't
+        insort(*arguments, **options)
 
-    thread = threading.Thread(target=keep)
-    thread.start()
-    while not kept_all.is_set() or keeper.count > 5:
-        keeper.remove(keeper.least(10_000, at_most=5) if keeper.count > 5 else ())
-    thread.join()
-    assert keeper.count == len(kept(tmp_path)) / 2
-    assert keeper.size_bytes == used(tmp_path)
+    monkeypatch.setattr(keeper_module, "insort", enter_slowly)
+    keeper.keep(uncertain(1, image), b"[]", b"picture")
+    remover.join()
+    assert (keeper.count, keeper.size_bytes, keeper.least(1, at_most=1)) == (0, 0, ())
+    assert kept(tmp_path) == []
 
 
 def cut(sidecar: Path) -> None:
