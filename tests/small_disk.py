@@ -63,8 +63,12 @@ def _played(directory: Path, size_bytes: int) -> Iterator[None]:
     usage, disk_usage, fsync = namedtuple("usage", "total used free"), shutil.disk_usage, os.fsync
 
     def used() -> int:
-        paths = [Path(parent, name) for parent, _, names in os.walk(directory) for name in names]
-        return sum(path.lstat().st_size for path in paths if path.exists())
+        size = 0
+        for parent, _, names in os.walk(directory):
+            for name in names:
+                with suppress(FileNotFoundError):  # others work here
+                    size += Path(parent, name).lstat().st_size
+        return size
 
     def play_usage(path: Path) -> tuple[int, int, int]:
         if not Path(path).is_relative_to(directory):
