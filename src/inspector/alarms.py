@@ -13,7 +13,7 @@ _FIX: Mapping[Alarm, str] = {
     "no_images": "see whether the camera delivers, and into ImageDirectory; NoImageSeconds 0 turns this off",
     "disk_low": "make room there, or lower ArchiveMaxMegabytes or DiskLowMegabytes; meanwhile images are removed",
     "ledger_full": "see in the log why results are not published, or raise LedgerMaxMegabytes",
-    "ledger_replaced": "keep the file that was set aside; the alarm ends with the next restart",
+    "ledger_replaced": "keep ledger.sqlite.damaged-*, and move it elsewhere; a new ledger was begun",
     "stalled": "see what the component waits for, a disk or a network mount; restart it if it stays so",
 }
 

@@ -40,8 +40,6 @@ class Works:
         self.detector: Detector | None = None
         self.started_s = 0.0
         """When the line was last started (monotonic)."""
-        self.replaced: Path | None = None
-        """Where a damaged ledger was set aside since the process started."""
         self.stalled: str | None = None
         """Which stage of the line takes too long."""
         self._thing = thing
@@ -96,7 +94,6 @@ class Works:
         self._is_new = False
         assert self.housekeeping
         self.housekeeping.ledger = self.office.ledger
-        self.replaced = self.office.replaced or self.replaced
 
     def keep_house(self) -> bool:
         """Let housekeeping take a turn, whether or not the line runs; return whether there is more to do at once."""
@@ -109,13 +106,13 @@ class Works:
 
     def alarms(self) -> dict[Alarm, str | None]:
         """What a person should look into, with its cause, None where there is nothing."""
-        house = self.housekeeping
+        house, has_replaced = self.housekeeping, self.office is not None and self.office.has_replaced_ledger
         excess_bytes = house.ledger_excess_bytes if house else 0
         excess = f"{excess_bytes / 1e6:.1f} MB above LedgerMaxMegabytes wait to be published or settled"
         return {
             "disk_low": house.disk_low() if house else None,
             "ledger_full": excess if excess_bytes else None,
-            "ledger_replaced": f"damaged, set aside as {self.replaced}" if self.replaced else None,
+            "ledger_replaced": f"a damaged one lies in {self.work}" if has_replaced else None,
             "stalled": self.stalled,
         }
 

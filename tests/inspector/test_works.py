@@ -81,13 +81,15 @@ def test_a_full_disk_is_made_room_on_while_the_ledger_is_closed(tmp_path: Path) 
         blocked.close()
 
 
-def test_a_ledger_that_was_set_aside_is_an_alarm_until_the_process_ends(tmp_path: Path) -> None:
-    """A change of configuration opens another office; that a ledger was lost is said all the same."""
+def test_a_ledger_that_was_set_aside_is_an_alarm_until_it_is_moved_away(tmp_path: Path) -> None:
+    """That a ledger was lost is said until somebody has taken care of it."""
     blocked, settings = works(tmp_path), Settings(model_directory="nowhere")
     assert set(blocked.alarms().values()) == {None}
-    blocked.replaced = tmp_path / "ledger.damaged"
-    for _ in range(2):
-        with pytest.raises(Blocked, match="model package"):
-            blocked.complete(settings)
-        assert str(blocked.alarms()["ledger_replaced"]).endswith("ledger.damaged")
-        blocked.close()
+    (tmp_path / "ledger.sqlite").write_bytes(b"no ledger " * 1_000)
+    with pytest.raises(Blocked, match="model package"):
+        blocked.complete(settings)
+    assert blocked.alarms()["ledger_replaced"] == f"a damaged one lies in {tmp_path}"
+    for path in tmp_path.glob("*.damaged-*"):
+        path.unlink()
+    assert blocked.alarms()["ledger_replaced"] is None
+    blocked.close()
