@@ -11,15 +11,20 @@ from typing import Any
 
 from inspector.core.settings import Settings
 from inspector.examiner import Examiner, Judged
+from inspector.housekeeping import Housekeeping
 from inspector.line import Line
 from inspector.pipeline import Pipeline
-from inspector.shell.claims import Archive, Claims
-from inspector.shell.keeper import DirectoryKeeper
+from inspector.shell.claims import Claims
 from inspector.shell.ledger import SqliteLedger
 from inspector.shell.watcher import Watcher
 from inspector_fakes import FakeDetector, eventually, rows
 
-ROOM = 100_000_000
+_QUICK = {
+    "settle_milliseconds": 0,
+    "rescan_seconds": 0.05,
+    "disk_low_megabytes": 0,  # whatever disk the tests run on
+    "disk_full_megabytes": 0,
+}
 
 
 class Bench:
@@ -29,7 +34,7 @@ class Bench:
         self.work = work
         self.images = work / "images"
         self.images.mkdir()
-        self.settings = Settings(**({"settle_milliseconds": 0, "rescan_seconds": 0.05} | settings))
+        self.settings = Settings(**(_QUICK | settings))
         self.detector = FakeDetector()
         self.failures: list[Exception] = []
         self.report: Callable[[Judged], None] = lambda judged: None
@@ -37,13 +42,12 @@ class Bench:
 
     def open(self) -> Pipeline:
         """What a new process puts together."""
+        self.housekeeping = Housekeeping(self.work, self.settings)
         self.ledger = SqliteLedger(self.work / "ledger.sqlite")
-        archive = None
-        if self.settings.after_inspection == "archive":
-            archive = Archive(self.work / "archive", ROOM)
-        claims = Claims(self.settings, archive)
+        self.housekeeping.ledger = self.ledger
+        assert self.housekeeping.keeper
+        claims, keeper = Claims(self.settings, self.housekeeping.archive), self.housekeeping.keeper
         examiner = Examiner("line-3", self.ledger.id, self.settings, self.detector)
-        keeper = DirectoryKeeper(self.work, ROOM)
         self.pipeline = self.pipeline_type(examiner, claims, self.ledger, keeper, ("iot_core",))
         self.watcher = Watcher(self.images, self.settings, self.ledger.is_inspected)
         return self.pipeline
@@ -117,6 +121,10 @@ class Bench:
     def names(self, directory: str) -> list[str]:
         """What lies in a directory of the work directory."""
         return sorted(path.name for path in (self.work / directory).iterdir())
+
+    def archived(self) -> list[str]:
+        """What is archived: ``<seq>-<name>``, without the id between them."""
+        return [f"{name[:12]}{name[21:]}" for name in self.names("archive")]
 
     def _fail(self, error: Exception) -> None:
         self.failures.append(error)

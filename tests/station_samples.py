@@ -66,6 +66,9 @@ def status(last_seq: int = 0, **changes: Any) -> Status:
         "confidence_std": None,
         "model": MODEL,
         "disk_free_bytes": 1,
+        "archived_bytes": None,
+        "kept": 0,
+        "kept_bytes": 0,
         "settings_errors": (),
     }
     return Status(**(fields | changes))

@@ -10,14 +10,14 @@ import msgspec
 
 from inspector.core.settings import Settings
 from inspector.examiner import Examiner, Judged
+from inspector.housekeeping import Housekeeping
 from inspector.line import Candidates, Line
 from inspector.office import Office
 from inspector.pipeline import Pipeline
 from inspector.ports import Blocked
-from inspector.shell.claims import Archive, Claims
+from inspector.shell.claims import Claims
 from inspector.shell.cycle import Cycle
 from inspector.shell.detector import Detector
-from inspector.shell.keeper import DirectoryKeeper
 from inspector.shell.ledger import SqliteLedger
 from inspector.shell.watcher import Watcher
 
@@ -28,6 +28,7 @@ def assemble(
     settings: Settings,
     detector: Detector,
     office: Office,
+    housekeeping: Housekeeping,
     report: Callable[[Judged], None],
     failed: Callable[[Exception], None],
 ) -> Line:
@@ -35,16 +36,13 @@ def assemble(
     if settings.source_mode == "cycle":
         settings = msgspec.structs.replace(settings, after_inspection="leave")
     root = _image_directory(work, settings)
-    archive_directory = work / settings.archive_directory
-    _keep_apart(root, (archive_directory, work))
-    archive = None
-    if settings.after_inspection == "archive":
-        archive = Archive(archive_directory, settings.archive_max_megabytes * 1_000_000)
+    _keep_apart(root, (work / settings.archive_directory, work))
+    assert housekeeping.keeper
     pipeline = Pipeline(
         Examiner(thing, office.ledger.id, settings, detector),
-        Claims(settings, archive),
+        Claims(settings, housekeeping.archive),
         office.ledger,
-        DirectoryKeeper(work, settings.keep_max_megabytes * 1_000_000),
+        housekeeping.keeper,
         office.targets,
     )
     candidates = _candidates(root, settings, office.ledger)

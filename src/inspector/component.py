@@ -21,6 +21,7 @@ from typing import Any, Literal
 import msgspec
 
 from inspector import __version__
+from inspector.alarms import Alarms
 from inspector.core import command as commands
 from inspector.core.message import Status, StatusEvent, topic
 from inspector.core.naming import rfc3339
@@ -39,6 +40,8 @@ SILENCE_S = 300.0
 """If this thread itself does not come round for so long, the process ends, and says where it was."""
 RETRY_S = 2.0
 """How often what is missing is tried again."""
+CHORES_S = 1.0
+"""How often housekeeping takes a turn, and alarms are looked for."""
 POLL_S = 30.0
 """How often the configuration is read unasked: Greengrass Lite loses subscriptions silently."""
 RENEWAL_S = 600.0
@@ -100,6 +103,7 @@ class Component:
         self._mail: queue.SimpleQueue[Mail] = queue.SimpleQueue()
         self._greengrass = Greengrass(self._receive)
         self._tally = Tally()
+        self._alarms = Alarms()
         self._works = Works(work, thing, self._greengrass, self._count, self._failed)
         self._is_connected = False
         self._configuration: Mapping[str, Any] | None = None
@@ -109,6 +113,7 @@ class Component:
         self._next_event: StatusEvent = "start"
         """What the next start of the line is due to, unless it was blocked before."""
         self._retry, self._poll, self._renewal = Every(RETRY_S), Every(POLL_S), Every(RENEWAL_S)
+        self._chores = Every(CHORES_S)
         self._status = Every(Settings().status_interval_seconds)
 
     def stop(self) -> None:
@@ -178,6 +183,8 @@ class Component:
 
     def _advance(self) -> None:
         """Do what is due; try again what is missing."""
+        if self._chores.is_due():
+            self._keep_house()
         is_complete = self._is_connected and self._works.is_inspecting
         if not is_complete and self._retry.is_due():
             self._complete()
@@ -190,6 +197,21 @@ class Component:
         self._works.look()
         if self._status.is_due():
             self._publish_status("interval")
+
+    def _keep_house(self) -> None:
+        """A turn of housekeeping, then the alarms. Raises Blocked where the line must not go on."""
+        if self._works.keep_house():
+            self._chores.make_due()
+        if self._alarms.update(self._works.alarms() | {"no_images": self._no_images()}):
+            self._publish_status("alarm")
+        self._works.check()
+
+    def _no_images(self) -> str | None:
+        """For how long nothing was inspected, where that is too long; what blocks the line has its own reason."""
+        limit_s = self._settings.no_image_seconds if self._settings else 0
+        idle_s = time.monotonic() - max(self._tally.last_s, self._works.started_s)
+        is_quiet = self._works.is_inspecting and limit_s and idle_s >= limit_s
+        return f"no image for {limit_s:g} s" if is_quiet else None
 
     def _complete(self) -> None:
         if not self._is_connected:
@@ -300,7 +322,7 @@ class Component:
         """Stop the line, and say why nothing is inspected, once for each reason. The couriers work on, unless it is
         the ledger that fails."""
         if isinstance(reason, LedgerBlocked):
-            self._works.close()
+            self._works.close_office()
         else:
             self._works.stop_line()
         if str(reason) == self._blocked:
@@ -325,6 +347,8 @@ class Component:
     def _describe(self, event: StatusEvent) -> Status:
         works = self._works
         ledger = works.office.ledger if works.office else None
+        archive = works.housekeeping.archive if works.housekeeping else None
+        keeper = works.housekeeping.keeper if works.housekeeping else None
         state: Literal["running", "blocked"] = "running" if works.is_inspecting else "blocked"
         return Status(
             schema="edge-inspector/status/1",
@@ -333,7 +357,7 @@ class Component:
             version=__version__,
             state="stopped" if event == "stop" else state,
             event=event,
-            alarms=(),
+            alarms=self._alarms.in_force,
             reason=None if works.is_inspecting else _short(self._blocked),
             ledger=ledger.id if ledger else None,
             last_seq=ledger.last_seq() if ledger else None,
@@ -342,6 +366,9 @@ class Component:
             parked=ledger.count("parked") if ledger else None,
             model=works.detector.info if works.detector else None,
             disk_free_bytes=shutil.disk_usage(works.work).free,
+            archived_bytes=archive.size_bytes if archive else None,
+            kept=keeper.count if keeper else None,
+            kept_bytes=keeper.size_bytes if keeper else None,
             settings_errors=self._settings_errors[:MAX_ERRORS],
             **asdict(self._tally.figures(time.monotonic())),
         )

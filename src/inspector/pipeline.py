@@ -153,15 +153,13 @@ class Pipeline:
     def keep(self, entry: Entry, data: bytes | None) -> None:
         """Keep the image with its message and all that was detected."""
         try:
-            evicted = self._keeper.keep(entry, self._ledger.raw(entry.seq), data)
+            self._keeper.keep(entry, self._ledger.raw(entry.seq), data)
         except ImageGoneError as error:
-            log.error(
-                "image not kept", extra={"seq": entry.seq, "path": legible(entry.path), "cause": str(error)}
-            )
-            evicted = (entry.id,)
-        self._ledger.mark_stored(entry)
-        if evicted:
-            self._ledger.mark_evicted(evicted)
+            extra = {"seq": entry.seq, "path": legible(entry.path), "cause": str(error)}
+            log.error("image not kept", extra=extra)
+            self._ledger.mark_evicted((entry.id,))
+        else:
+            self._ledger.mark_stored(entry)
 
     def settle(self, entry: Entry) -> None:
         """Archive, delete or leave the file, and have done with it."""

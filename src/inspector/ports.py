@@ -140,7 +140,7 @@ class Detector(Protocol):
 class Keeper(Protocol):
     """Where images for relabelling go."""
 
-    def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> tuple[str, ...]: ...
+    def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> None: ...
 
 
 class Ledger(Protocol):

@@ -32,6 +32,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.last_s = 0.0
+        """When the last inspection was counted (monotonic)."""
         self._times_s: deque[float] = deque(maxlen=WINDOW)
         self._latencies_ms: deque[float] = deque(maxlen=WINDOW)
         self._confidences: deque[float] = deque(maxlen=WINDOW)
@@ -40,6 +42,7 @@ class Tally:
         """Count one inspection, at ``now_s`` (monotonic)."""
         stages = msgspec.structs.astuple(judged.latency)
         with self._lock:
+            self.last_s = now_s
             self._times_s.append(now_s)
             if judged.latency.inference is not None:  # what failed before says nothing of the speed
                 self._latencies_ms.append(sum(each for each in stages if each is not None))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from inspector.assembly import assemble
+from inspector.core.message import Alarm
 from inspector.core.settings import Settings
 from inspector.examiner import Judged
+from inspector.housekeeping import Housekeeping
 from inspector.line import Line
 from inspector.office import Office
 from inspector.ports import Blocked
@@ -34,7 +37,12 @@ class Works:
     ) -> None:
         self.work = work
         self.office: Office | None = None
+        self.housekeeping: Housekeeping | None = None
         self.detector: Detector | None = None
+        self.started_s = 0.0
+        """When the line was last started (monotonic)."""
+        self.stalled: str | None = None
+        """Which stage of the line takes too long."""
         self._thing = thing
         self._greengrass = greengrass
         self._report = report
@@ -54,8 +62,11 @@ class Works:
     def complete(self, settings: Settings) -> None:
         """Build what is missing, in the order in which one part needs the other. Raises Blocked."""
         self._take_lock()
+        if self.housekeeping is None:
+            self.housekeeping = Housekeeping(self.work, settings)
         if self.office is None:
             self._open_office(settings)
+        self.housekeeping.check()
         if self.detector is None:
             self._model_path = self._find_model(settings)
             self.detector = _load(self._model_path, settings)
@@ -64,9 +75,17 @@ class Works:
         if self._line is None:
             assert self.office
             self._line = assemble(
-                self.work, self._thing, settings, self.detector, self.office, self._inspected, self._fail
+                self.work,
+                self._thing,
+                settings,
+                self.detector,
+                self.office,
+                self.housekeeping,
+                self._inspected,
+                self._fail,
             )
             self._line.start()
+            self.started_s = time.monotonic()
             log.info("inspecting", extra={"images": settings.image_directory} | _describe(self.detector))
 
     def _open_office(self, settings: Settings) -> None:
@@ -74,6 +93,29 @@ class Works:
         if self._is_new:  # the nucleus may have restarted too, and lost what it had accepted
             self.office.reconnected()
         self._is_new = False
+        assert self.housekeeping
+        self.housekeeping.ledger = self.office.ledger
+
+    def keep_house(self) -> bool:
+        """Let housekeeping take a turn, whether or not the line runs; return whether there is more to do at once."""
+        return self.housekeeping is not None and self.housekeeping.turn()
+
+    def check(self) -> None:
+        """Raises Blocked where housekeeping finds that the line must not go on."""
+        if self.housekeeping and self._line:
+            self.housekeeping.check()
+
+    def alarms(self) -> dict[Alarm, str | None]:
+        """What a person should look into, with its cause, None where there is nothing."""
+        house, has_replaced = self.housekeeping, self.office is not None and self.office.has_replaced_ledger
+        excess_bytes = house.ledger_excess_bytes if house else 0
+        excess = f"{excess_bytes / 1e6:.1f} MB above LedgerMaxMegabytes wait to be published or settled"
+        return {
+            "disk_low": house.disk_low() if house else None,
+            "ledger_full": excess if excess_bytes else None,
+            "ledger_replaced": f"a damaged one lies in {self.work}" if has_replaced else None,
+            "stalled": self.stalled,
+        }
 
     def follow_model(self, settings: Settings) -> bool:
         """Take the model that a deployment has moved into place; whether there is a new one.
@@ -107,8 +149,15 @@ class Works:
 
     def close(self) -> None:
         """Stop the line and the couriers in order; what they were doing is in the ledger."""
+        self.close_office()
+        self.housekeeping = None
+
+    def close_office(self) -> None:
+        """Stop all but housekeeping, which may be what makes room for the ledger."""
         self.stop_line()
         self.detector = None
+        if self.housekeeping:
+            self.housekeeping.ledger = None
         office, self.office = self.office, None
         if office:
             office.close()

@@ -54,7 +54,7 @@ def assert_accounted_for(bench: Bench, name: str, content: bytes, reasons: list[
     after = bench.settings.after_inspection
     assert bench.names("images") == ([name] if after == "leave" else [])
     if after == "archive":
-        assert bench.names("archive") == [f"000000000001-{name}"]
+        assert bench.archived() == [f"000000000001-{name}"]
     assert bench.names("kept") == ([result["id"] + ".jpg", result["id"] + ".json"] if reasons else [])
     if reasons:
         assert (bench.work / "kept" / (result["id"] + ".jpg")).read_bytes() == content
@@ -305,7 +305,7 @@ def test_bad_content(tmp_path: Path, content: bytes, code: str) -> None:
     assert good["verdict"] == "fail"
     assert bench.names("quarantine") == [bad["id"] + ".jpg", bad["id"] + ".json"]
     assert (bench.work / "quarantine" / (bad["id"] + ".jpg")).read_bytes() == content
-    assert bench.names("archive") == ["000000000001-x.jpg", "000000000002-good.jpg"]
+    assert bench.archived() == ["000000000001-x.jpg", "000000000002-good.jpg"]
 
 
 def test_file_that_may_not_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +325,7 @@ def test_file_that_may_not_be_read(bench: Bench, monkeypatch: pytest.MonkeyPatch
     bad, good = bench.results()
     assert (bad["verdict"], bad["reasons"], bad["image"]["sha256"]) == ("review", ["unreadable"], None)
     assert good["verdict"] == "fail"
-    assert bench.names("archive") == ["000000000001-secret.jpg", "000000000002-good.jpg"]
+    assert bench.archived() == ["000000000001-secret.jpg", "000000000002-good.jpg"]
 
 
 NAMES = ["a b.jpg", "標籤-ä.jpg", "two\nlines.jpg", "x" * 251 + ".jpg", os.fsdecode(b"\xff\xfe.jpg")]
@@ -391,7 +391,7 @@ def test_disk_full_while_keeping(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
         def full(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 
-        patch.setattr("inspector.shell.keeper.os.fsync", full)
+        patch.setattr("inspector.shell.files.os.fsync", full)
         with pytest.raises(Blocked, match="No space left on device"):
             bench.take_by_hand()
         bench.ledger.close()

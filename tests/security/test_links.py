@@ -59,7 +59,7 @@ def untouched(secret: Path) -> Iterator[None]:
 
 
 def claims(root: Path, after: str = "archive") -> Claims:
-    archive = Archive(root.parent / "archive", 1_000_000) if after == "archive" else None
+    archive = Archive(root.parent / "archive") if after == "archive" else None
     return Claims(Settings(settle_milliseconds=0, after_inspection=after), archive)  # type: ignore[arg-type]
 
 
@@ -201,7 +201,7 @@ def test_a_claimed_file_exchanged_before_it_is_settled(
 @pytest.mark.usefixtures("untouched")
 def test_a_file_exchanged_before_it_is_kept(root: Path, secret: Path) -> None:
     """After a restart the image to keep is read again: not through a symlink, of the file or of its directory."""
-    keeper = DirectoryKeeper(root.parent, 1_000_000)
+    keeper = DirectoryKeeper(root.parent)
     drop(root / "top" / "a.jpg", picture())
     kept: Entry = entry(1, root / "top" / "a.jpg", keep=("uncertain",))
     (root / "top").rename(root / "moved")

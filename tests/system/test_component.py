@@ -54,7 +54,7 @@ def test_each_image_gets_one_verdict(edge: Edge):
     assert [each["seq"] for each in results] == list(range(1, len(names) + 1))
     assert {each["verdict"] for each in results} == {"pass", "fail", "review"}
     edge.wait_until_settled()
-    assert sorted(path.name[13:] for path in (edge.work / "archive").iterdir()) == names
+    assert sorted(path.name[22:] for path in (edge.work / "archive").iterdir()) == names
     kept = {path.stem for path in (edge.work / "kept").glob("*.json")}
     assert kept == {each["id"] for each in results if each["kept"]}
     for status in edge.statuses:

@@ -107,6 +107,11 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confidence_std: float | None
     model: ModelInfo | None
     disk_free_bytes: int
+    archived_bytes: int | None
+    """Null where nothing is archived, and while the archive is not open."""
+    kept: int | None
+    """Images kept for relabelling or in quarantine; null, as their size, while their directories are not open."""
+    kept_bytes: int | None
     settings_errors: tuple[str, ...]
 
 

@@ -13,8 +13,6 @@ import errno
 import hashlib
 import logging
 import os
-import re
-import shutil
 import stat
 from io import FileIO
 from pathlib import Path
@@ -24,7 +22,8 @@ from inspector.core.frame import FrameError, Identity
 from inspector.core.naming import capture_time, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
-from inspector.shell.files import make_durable, open_regular, pinned, restrict
+from inspector.shell.archive import Archive
+from inspector.shell.files import open_regular, pinned
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,6 @@ _FIX_SETTLE = {
 }
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO)
 """One file's own trouble, as long as its directory lets it be claimed."""
-_NAME_MAX = 255
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
@@ -184,66 +182,6 @@ class Claims:
                 (parent / entry.source.name).unlink()
         else:  # claimed before the configuration was changed to leave
             _put_back(entry.source)
-
-
-_ARCHIVED = re.compile(r"\d{12,}-")
-"""How the names of archived files begin: what else is there is not ours to remove."""
-
-
-class Archive:
-    """A ring of recent images: when it grows above its size the oldest go."""
-
-    def __init__(self, directory: Path, max_bytes: int) -> None:
-        self._directory = directory
-        self._max_bytes = max_bytes
-        try:
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            ours = sorted(path for path in directory.iterdir() if _ARCHIVED.match(path.name))
-            self._files = {path: path.lstat().st_size for path in ours}  # the oldest first
-        except OSError as error:
-            fix = "give the component's user the right to write there, or mend ArchiveDirectory"
-            raise Blocked(f"archive directory {directory}", error.strerror, fix) from error
-        self._size_bytes = sum(self._files.values())
-        self._lock = Lock()
-
-    def add(self, entry: Entry) -> None:
-        """Move a file in, as ``<seq>-<name>``, and let the oldest go. May be called from any thread."""
-        prefix = f"{entry.seq:012d}-"
-        name = os.fsdecode(os.fsencode(entry.source.name)[-(_NAME_MAX - len(prefix)) :])
-        target = self._directory / (prefix + name)
-        with self._lock:
-            _move(entry.source, target)
-            self._size_bytes += entry.size_bytes - self._files.get(target, 0)
-            self._files[target] = entry.size_bytes
-            while self._size_bytes > self._max_bytes:
-                oldest = next(iter(self._files))
-                oldest.unlink(missing_ok=True)
-                self._size_bytes -= self._files.pop(oldest)
-
-
-def _move(source: Path, target: Path) -> None:
-    """Rename; across file systems copy, make durable, then remove."""
-    restrict(source)
-    with pinned(source.parent) as parent:
-        ours = parent / source.name
-        try:
-            ours.rename(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            _copy(source, target)
-            ours.unlink()
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a regular file, with its times, and make it durable."""
-    with os.fdopen(open_regular(source), "rb") as reader, target.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
-        status = os.fstat(reader.fileno())
-        writer.flush()
-        os.utime(writer.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
-        os.fsync(writer.fileno())
-    make_durable(target.parent)
 
 
 def _is_claimed(source: Path) -> bool:

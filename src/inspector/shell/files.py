@@ -1,4 +1,4 @@
-"""Opening files that came from outside, and making them durable.
+"""Opening files that came from outside, writing our own, and making them durable.
 
 Who may write images may also put a symlink where a directory was a moment ago. So a name is not looked up from the
 root again once its directory is known: the directory is opened, through no symlink, and its names are looked up in
@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -82,6 +84,27 @@ def restrict(path: Path) -> None:
                 os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & MODE)
         finally:
             os.close(descriptor)
+
+
+def write_durably(reader: BinaryIO, temporary: Path, target: Path, *, mtime_ns: int | None = None) -> None:
+    """Write a file of mode 0640: under a temporary name, fsync, rename, fsync the directory.
+
+    ``target`` is there whole or not at all. What stands under the temporary name, left by a crash, is replaced;
+    where writing fails nothing is left there, for a disk that is full must not become fuller by it.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, MODE), "wb") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+            writer.flush()
+            if mtime_ns is not None:
+                os.utime(writer.fileno(), ns=(mtime_ns, mtime_ns))
+            os.fsync(writer.fileno())
+        temporary.rename(target)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    make_durable(target.parent)
 
 
 def make_durable(path: Path) -> None:

@@ -4,6 +4,7 @@
    one whose keeping was cut short, and is kept again.
 2. Only what has an inspection's id for a name is ours; whatever else is there is left alone.
 3. Images that a model could learn from are in ``kept``; those that could not be read are in ``quarantine``.
+4. The keeper takes in; what goes, and when, is housekeeping's.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import io
 import logging
 import os
 import re
-import shutil
+import sys
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 import msgspec
 
-from inspector.core.curation import KeptImage, evictions
+from inspector.core.curation import KeptImage, evictions, rank
 from inspector.ports import Blocked, Entry, ImageGoneError
-from inspector.shell.files import make_durable, open_regular
+from inspector.shell.files import open_regular, write_durably
 
 log = logging.getLogger(__name__)
 
-_OURS = re.compile(r"[0-9a-f]{32}\.json")
+_OURS = re.compile(r"[0-9a-f]{32}\.[a-z0-9]{1,8}")
+_REASONS: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 SCHEMA = "edge-inspector/kept/1"
 
@@ -45,75 +50,149 @@ class Sidecar(msgspec.Struct, frozen=True):
 
 
 class DirectoryKeeper:
-    """Keeps images in ``kept`` and ``quarantine`` of the work directory, within one budget."""
+    """Keeps images in ``kept`` and ``quarantine`` of the work directory. May be called from any thread."""
 
-    def __init__(self, work: Path, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, work: Path) -> None:
         self._kept_directory = work / "kept"
         self._quarantine_directory = work / "quarantine"
-        self._kept: dict[str, KeptImage] = {}
+        self._lock = Lock()
+        self._images: dict[str, KeptImage] = {}
+        self._loose: dict[str, list[Path]] = {}
         try:
             for directory in (self._kept_directory, self._quarantine_directory):
                 directory.mkdir(mode=0o750, exist_ok=True)
-                self._kept |= _read_sidecars(directory)
+                self._read(directory)
         except OSError as error:
             raise Blocked(f"directory {work}", error.strerror, _FIX) from error
-        self._size_bytes = sum(each.size_bytes for each in self._kept.values())
+        self._ranked = sorted(self._images.values(), key=rank)
+        self.size_bytes = sum(each.size_bytes for each in self._ranked)
 
-    def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> tuple[str, ...]:
-        """Keep the image of an entry; return the ids of those that were removed to make room for it.
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._images)
+
+    def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> None:
+        """Keep the image of an entry.
 
         ``raw`` is the detections down to 0.05 as JSON; ``data`` is the file's content, None: it is read again.
         Raises ImageGoneError where the file is no longer there as it was, and Blocked where the disk fails.
         """
-        directory = self._quarantine_directory if "error" in entry.keep else self._kept_directory
+        directory = self._directory(entry.keep)
         image = directory / (entry.id + _suffix(entry.source.name))
+        path = directory / f"{entry.id}.json"
         sidecar = Sidecar(
             SCHEMA, entry.id, entry.seq, entry.keep, image.name, _json(entry.message), _json(raw)
         )
         try:
             with _content(entry, data) as reader:
-                _write_durably(image, reader)
-            _write_durably(directory / f"{entry.id}.json", io.BytesIO(msgspec.json.encode(sidecar)))
-            self._add(_describe(directory, sidecar))
-            return self._make_room() if self._size_bytes > self._max_bytes else ()
+                write_durably(reader, image.with_suffix(".part"), image)
+            write_durably(io.BytesIO(msgspec.json.encode(sidecar)), path.with_suffix(".part"), path)
+            self._add(_describe(sidecar, image.suffix, image.stat(), path.stat()))
         except OSError as error:
             raise Blocked(f"kept image {image}", error.strerror, _FIX) from error
 
-    def _add(self, kept: KeptImage) -> None:
-        before = self._kept.get(kept.id)  # kept by a run that could not say so any more
-        self._size_bytes += kept.size_bytes - (before.size_bytes if before else 0)
-        self._kept[kept.id] = kept
+    def least(self, excess_bytes: int, at_most: int) -> tuple[str, ...]:
+        """The ids of the least informative images, whose removal would free ``excess_bytes``; ``at_most`` so many."""
+        with self._lock:
+            return tuple(each.id for each in evictions(self._ranked, excess_bytes, at_most))
 
-    def _make_room(self) -> tuple[str, ...]:
-        removed = evictions(self._kept.values(), self._max_bytes)
-        for kept in removed:
-            directory = self._quarantine_directory if "error" in kept.reasons else self._kept_directory
-            for path in directory.glob(f"{kept.id}.*"):
-                path.unlink(missing_ok=True)
-            del self._kept[kept.id]
-            self._size_bytes -= kept.size_bytes
-        return tuple(kept.id for kept in removed)
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove what there is of images; whoever asks has put on record that they go."""
+        for each in ids:
+            paths = self._forget(each)
+            try:
+                for path in paths:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise Blocked(f"directory {paths[0].parent}", error.strerror, _FIX) from error
+
+    def found(self) -> tuple[str, ...]:
+        """The ids of all that is there, whole or not."""
+        with self._lock:
+            return (*self._images, *self._loose)
+
+    def loose(self) -> tuple[str, ...]:
+        """The ids of which an earlier run left less than an image and its sidecar, or somebody else did."""
+        with self._lock:
+            return tuple(each for each in self._loose if each not in self._images)
+
+    def _directory(self, reasons: Collection[str]) -> Path:
+        return self._quarantine_directory if "error" in reasons else self._kept_directory
+
+    def _add(self, image: KeptImage) -> None:
+        with self._lock:
+            self._discard(image.id)  # kept by a run that could not say so any more
+            self._images[image.id] = image
+            insort(self._ranked, image, key=rank)
+            self.size_bytes += image.size_bytes
+
+    def _forget(self, image_id: str) -> list[Path]:
+        """Take an image out of the books; return where its files are, the sidecar last: it names the other."""
+        with self._lock:
+            paths = self._loose.pop(image_id, [])
+            if image := self._discard(image_id):
+                directory = self._directory(image.reasons)
+                paths += [directory / (image_id + suffix) for suffix in (image.suffix, ".json")]
+            return paths
+
+    def _discard(self, image_id: str) -> KeptImage | None:
+        image = self._images.pop(image_id, None)
+        if image:
+            del self._ranked[bisect_left(self._ranked, rank(image), key=rank)]
+            self.size_bytes -= image.size_bytes
+        return image
+
+    def _read(self, directory: Path) -> None:
+        """Take into the books what an earlier run has kept; remove what it was writing when it ended."""
+        files = _regular_files(directory)
+        for name in [each for each in files if each.endswith(".part")]:
+            Path(files.pop(name)).unlink(missing_ok=True)
+        for name in [each for each in files if each.endswith(".json")]:
+            try:
+                image = _read_pair(files, name)
+                self._images[image.id] = image
+                del files[image.id + image.suffix], files[name]
+            except (OSError, msgspec.DecodeError, ValueError) as error:
+                fix = "none needed: it is left there, and does not count"
+                extra = {"path": directory / name, "cause": str(error), "fix": fix}
+                log.warning("kept image not whole", extra=extra)
+        for file in files.values():
+            self._loose.setdefault(Path(file).stem, []).append(Path(file))
 
 
 _FIX = "make room on the disk and see that the work directory can be written"
 
 
-def _read_sidecars(directory: Path) -> dict[str, KeptImage]:
-    kept = {}
-    for path in filter(lambda each: _OURS.fullmatch(each.name), directory.iterdir()):
-        try:
-            sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
-            kept[path.stem] = _describe(directory, sidecar)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            fix = "none needed: it is left there, and does not count"
-            log.warning("kept image not whole", extra={"path": path, "cause": str(error), "fix": fix})
-    return kept
+def _regular_files(directory: Path) -> dict[str, os.DirEntry[str]]:
+    """Those that a keeper has made, by name."""
+    with os.scandir(directory) as entries:
+        return {
+            each.name: each
+            for each in entries
+            if _OURS.fullmatch(each.name) and each.is_file(follow_symlinks=False)
+        }
 
 
-def _describe(directory: Path, sidecar: Sidecar) -> KeptImage:
-    size_bytes = sum((directory / name).stat().st_size for name in (sidecar.image, f"{sidecar.id}.json"))
-    return KeptImage(sidecar.id, sidecar.seq, sidecar.reasons, size_bytes)
+def _read_pair(files: Mapping[str, os.DirEntry[str]], name: str) -> KeptImage:
+    """What the sidecar of this name and its image are. Raises OSError, or ValueError where they are no pair."""
+    sidecar = msgspec.json.decode(Path(files[name]).read_bytes(), type=Sidecar)
+    stem, _, suffix = sidecar.image.rpartition(".")
+    if (sidecar.id, f"{stem}.json") != (stem, name) or sidecar.image not in files:
+        raise ValueError(f"image {sidecar.image} does not stand beside it")
+    return _describe(sidecar, f".{suffix}", files[sidecar.image].stat(), files[name].stat())
+
+
+def _describe(
+    sidecar: Sidecar, suffix: str, image_status: os.stat_result, sidecar_status: os.stat_result
+) -> KeptImage:
+    return KeptImage(
+        sidecar.id,
+        sys.intern(suffix),
+        _REASONS.setdefault(sidecar.reasons, sidecar.reasons),  # few different ones, for many images
+        sidecar_status.st_mtime_ns,
+        image_status.st_size + sidecar_status.st_size,
+    )
 
 
 def _suffix(name: str) -> str:
@@ -140,14 +219,3 @@ def _content(entry: Entry, data: bytes | None) -> BinaryIO:
         file.close()
         raise ImageGoneError(f"{entry.source} was overwritten")
     return file
-
-
-def _write_durably(target: Path, reader: BinaryIO) -> None:
-    """Write under a temporary name, fsync, rename, fsync the directory."""
-    temporary = target.with_suffix(".part")
-    with temporary.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
-        writer.flush()
-        os.fsync(writer.fileno())
-    temporary.rename(target)
-    make_durable(target.parent)

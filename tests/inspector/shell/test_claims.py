@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +15,8 @@ import pytest
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Claimed, Entry
 from inspector.shell import claims as module
-from inspector.shell.claims import Archive, Claims
+from inspector.shell.archive import Archive
+from inspector.shell.claims import Claims
 from inspector_fakes import candidate, drop, entry
 
 STOP = threading.Event()
@@ -50,8 +48,8 @@ def claims(archive: Archive | None = None, **settings: Any) -> Claims:
     return Claims(Settings(**({"settle_milliseconds": 0} | settings)), archive)
 
 
-def archiving(root: Path, max_bytes: int = 1_000) -> Claims:
-    return claims(Archive(root.parent / "archive", max_bytes))
+def archiving(root: Path) -> Claims:
+    return claims(Archive(root.parent / "archive"))
 
 
 def archived(root: Path) -> list[str]:
@@ -106,14 +104,14 @@ def test_archive(root: Path) -> None:
     keeper = archiving(root)
     assert keeper.settle(settled(claim(keeper, root, "a.jpg"), seq=12)) is False
     assert list(root.iterdir()) == []
-    assert (root.parent / "archive" / "000000000012-a.jpg").read_bytes() == b"content"
+    assert (root.parent / "archive" / "000000000012-00000000-a.jpg").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("after", ["archive", "delete"])
 def test_newer_file(root: Path, after: str) -> None:
     """A newer file under the same name is untouched by what becomes of the claimed one."""
     drop(root / "latest.jpg", b"older")
-    archive = Archive(root.parent / "archive", 1_000) if after == "archive" else None
+    archive = Archive(root.parent / "archive") if after == "archive" else None
     keeper = claims(archive, after_inspection=after)
     claimed = claim(keeper, root, "latest.jpg")
     drop(root / "latest.jpg", b"newer")
@@ -234,7 +232,7 @@ def test_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file above MaxImageMegabytes is claimed, and not read."""
     drop(root / "a.jpg", b"x" * 1_001)
     drop(root / "b.jpg", b"x" * 1_000)
-    keeper = claims(Archive(root.parent / "archive", 10_000), max_image_megabytes=0.001)
+    keeper = claims(Archive(root.parent / "archive"), max_image_megabytes=0.001)
     assert claim(keeper, root, "b.jpg").data == b"x" * 1_000
     monkeypatch.setattr(module.os, "fdopen", lambda *arguments, **_: Unreadable(arguments[0]))
     claimed = claim(keeper, root, "a.jpg")
@@ -328,9 +326,9 @@ def test_settled_before(root: Path) -> None:
     drop(root / "a.jpg", b"x")
     keeper = archiving(root)
     claimed = settled(claim(keeper, root, "a.jpg"))
-    claimed.source.rename(root.parent / "archive" / "000000000001-a.jpg")
+    claimed.source.rename(root.parent / "archive" / "000000000001-00000000-a.jpg")
     assert keeper.settle(claimed) is False
-    assert archived(root) == ["000000000001-a.jpg"]
+    assert archived(root) == ["000000000001-00000000-a.jpg"]
     assert list(root.iterdir()) == []
 
 
@@ -345,7 +343,7 @@ def test_read_only_by_the_time_it_is_settled(root: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "rmdir", read_only)
     assert keeper.settle(claimed) is False
-    assert archived(root) == ["000000000001-a.jpg"]
+    assert archived(root) == ["000000000001-00000000-a.jpg"]
 
 
 def test_claimed_then_configured_to_leave(root: Path) -> None:
@@ -405,103 +403,6 @@ def test_cannot_be_settled(
         claims(after_inspection=after).settle(settled(claimed))
 
 
-def test_ring(root: Path) -> None:
-    """The archive stays under its size: the oldest go first, also those of an earlier run."""
-    keeper = archiving(root, max_bytes=250)
-    for seq in range(1, 4):
-        drop(root / "a.jpg", b"x" * 100)
-        keeper.settle(settled(claim(keeper, root, "a.jpg"), seq))
-    assert archived(root) == ["000000000002-a.jpg", "000000000003-a.jpg"]
-    drop(root / "a.jpg", b"x" * 100)
-    keeper = archiving(root, max_bytes=250)
-    keeper.settle(settled(claim(keeper, root, "a.jpg"), 4))
-    assert archived(root) == ["000000000003-a.jpg", "000000000004-a.jpg"]
-
-
-def test_archived_over_itself(root: Path) -> None:
-    """The same version of the same file, delivered and archived again, takes its room once."""
-    keeper = archiving(root, max_bytes=250)
-    for seq in (1, 2, 2, 2):
-        drop(root / "a.jpg", b"x" * 100)
-        keeper.settle(settled(claim(keeper, root, "a.jpg"), seq))
-    assert archived(root) == ["000000000001-a.jpg", "000000000002-a.jpg"]
-
-
-def test_larger_than_the_ring(root: Path) -> None:
-    """A file that is larger than the archive is not in it, nor anywhere else."""
-    keeper = archiving(root, max_bytes=10)
-    drop(root / "a.jpg", b"x" * 100)
-    keeper.settle(settled(claim(keeper, root, "a.jpg")))
-    assert archived(root) == []
-    assert list(root.iterdir()) == []
-
-
-def test_foreign_files_in_the_archive(root: Path) -> None:
-    """What the component has not archived is neither counted nor removed, whatever it is."""
-    drop(root.parent / "archive" / "accounts.xls", b"x" * 1_000)
-    (root.parent / "archive" / "0-directory").mkdir()
-    keeper = archiving(root, max_bytes=150)
-    for seq in (1, 2):
-        drop(root / "a.jpg", b"x" * 100)
-        keeper.settle(settled(claim(keeper, root, "a.jpg"), seq))
-    assert archived(root) == ["0-directory", "000000000002-a.jpg", "accounts.xls"]
-
-
-@pytest.mark.parametrize(
-    "name", ["y" * 251 + ".jpg", "ä" * 125 + ".jpg", "two\nlines.jpg", os.fsdecode(b"\xff.jpg")]
-)
-def test_archived_names(root: Path, name: str) -> None:
-    """A file is archived whatever its name; of one that would become too long the end is kept."""
-    drop(root / name, b"x")
-    keeper = archiving(root)
-    keeper.settle(settled(claim(keeper, root, name)))
-    (found,) = archived(root)
-    assert found.startswith("000000000001-")
-    assert os.fsencode(found)[13:] == os.fsencode(name)[-242:]
-
-
-@pytest.fixture
-def other_file_system(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory on another file system; where there is none, one that refuses renames into it."""
-    if Path("/dev/shm").is_dir() and Path("/dev/shm").stat().st_dev != root.stat().st_dev:
-        directory = Path(tempfile.mkdtemp(dir="/dev/shm"))
-    else:
-        directory = root.parent / "other"
-        directory.mkdir()
-        rename = Path.rename
-
-        def across(self: Path, target: Path) -> Path:
-            if target.is_relative_to(directory):
-                raise OSError(errno.EXDEV, "Invalid cross-device link")
-            return rename(self, target)
-
-        monkeypatch.setattr(Path, "rename", across)
-    yield directory
-    shutil.rmtree(directory)
-
-
-def test_archive_on_another_file_system(
-    root: Path, other_file_system: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Across file systems a file is copied and made durable before it is removed from its place."""
-    keeper = claims(Archive(other_file_system, 1_000))
-    drop(root / "a.jpg", b"content")
-    claimed = claim(keeper, root, "a.jpg")
-    target, fsync, synced = other_file_system / "000000000001-a.jpg", os.fsync, []
-
-    def record(descriptor: int) -> None:
-        assert claimed.source.exists()
-        assert target.read_bytes() == b"content"
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
-        fsync(descriptor)
-
-    monkeypatch.setattr(module.os, "fsync", record)
-    keeper.settle(settled(claimed))
-    assert synced == [target, other_file_system]
-    assert target.read_bytes() == b"content"
-    assert list(root.iterdir()) == []
-
-
 def test_archive_gone(root: Path) -> None:
     """An archive that was removed while the component runs blocks work; the file stays claimed."""
     keeper = archiving(root)
@@ -511,13 +412,6 @@ def test_archive_gone(root: Path) -> None:
     with pytest.raises(Blocked, match=r"a\.jpg: .*No such file.*; make room, or mend ArchiveDirectory"):
         keeper.settle(settled(claimed))
     assert claimed.source.read_bytes() == b"content"
-
-
-def test_archive_cannot_be_made(root: Path) -> None:
-    """An archive that cannot be made blocks work, naming it."""
-    (root.parent / "archive").write_bytes(b"a file")
-    with pytest.raises(Blocked, match=f"archive directory {root.parent}/archive: .*mend ArchiveDirectory"):
-        archiving(root)
 
 
 def test_claim_while_another_thread_settles(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
