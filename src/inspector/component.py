@@ -194,7 +194,6 @@ class Component:
         if self._settings and self._works.is_inspecting and self._works.follow_model(self._settings):
             self._works.complete(self._settings)
             self._publish_status("model")
-        self._works.look()
         if self._status.is_due():
             self._publish_status("interval")
 

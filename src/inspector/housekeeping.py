@@ -20,6 +20,7 @@ from inspector.shell.archive import Archive
 from inspector.shell.disk import Disk
 from inspector.shell.keeper import DirectoryKeeper
 from inspector.shell.ledger import SqliteLedger
+from inspector.shell.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Housekeeping:
         self._settings = settings
         is_archiving = settings.after_inspection == "archive" and settings.source_mode == "watch"
         self._archive_directory = work / settings.archive_directory if is_archiving else None
+        self._sweep = Sweep(work / settings.image_directory)
         self._disks = {work.stat().st_dev: self._disk(work)}
         self._archive_disk: Disk | None = None
         self._unfinished: list[str] = []
@@ -64,6 +66,7 @@ class Housekeeping:
             self._shrink_archive,
             self._finish_evictions,
             self._trim,
+            self._forget,
         )
         is_more = False
         for chore in chores:
@@ -154,3 +157,9 @@ class Housekeeping:
         trimmed = self.ledger.trim(before, max_bytes)
         self.ledger_excess_bytes = 0 if trimmed else max(0, self.ledger.size_bytes() - max_bytes)
         return trimmed > 0
+
+    def _forget(self) -> bool:
+        """What is known of files that were left in place, and are gone."""
+        if self.ledger:
+            self._sweep.step(self.ledger)
+        return False

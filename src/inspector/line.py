@@ -71,8 +71,8 @@ class Line:
                 thread.join(_LOOK_S)
                 self.look()
 
-    def look(self) -> bool:
-        """Whether a file system holds the line up for longer than a frame may take.
+    def look(self) -> str | None:
+        """What a file system holds the line up at for longer than a frame may take, if anything.
 
         Raises HungError where a frame itself takes longer: no thread can be ended from outside, only the process.
         """

@@ -90,14 +90,14 @@ class Pipeline:
                 self.keep(entry, data)
             self.settle(entry)
 
-    def look(self, limit_s: float) -> bool:
-        """Whether a file system has taken longer than ``limit_s`` over a file. Raises HungError where a frame has."""
+    def look(self, limit_s: float) -> str | None:
+        """The file over which a file system takes longer than ``limit_s``, if any; HungError where a frame does."""
         overdue = self._stopwatch.overdue(limit_s)
         for each in overdue:
             if each.stage in _ONE_FRAME:
                 self._time_out(each.subject)
                 raise HungError(f"inspection {each.subject}: {each.stage} takes longer than {limit_s:g} s")
-        return bool(overdue)
+        return f"{overdue[0].stage} {legible(overdue[0].subject)}" if overdue else None
 
     def _time_out(self, inspection_id: str) -> None:
         try:
@@ -127,7 +127,7 @@ class Pipeline:
     def decide(self, judged: Sequence[Judged]) -> list[Entry]:
         """Put verdicts on record, with their messages."""
         decided_at = time.time()
-        with self._stopwatch.at("record", legible(judged[0].taken.claimed.identity.path)):
+        with self._stopwatch.at("record", judged[0].taken.claimed.identity.path):
             entries = self._ledger.decide([self._decision(each, decided_at) for each in judged], decided_at)
         for entry, each in zip(entries, judged, strict=True):
             extra = {"seq": entry.seq, "path": legible(entry.path), "verdict": each.verdict.name}

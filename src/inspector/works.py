@@ -41,7 +41,7 @@ class Works:
         self.detector: Detector | None = None
         self.started_s = 0.0
         """When the line was last started (monotonic)."""
-        self.stalled: str | None = None
+        self._stalled: str | None = None
         """Which stage of the line takes too long."""
         self._thing = thing
         self._greengrass = greengrass
@@ -101,9 +101,10 @@ class Works:
         return self.housekeeping is not None and self.housekeeping.turn()
 
     def check(self) -> None:
-        """Raises Blocked where housekeeping finds that the line must not go on."""
+        """Raises Blocked where housekeeping finds that the line must not go on, HungError as Line.look does."""
         if self.housekeeping and self._line:
             self.housekeeping.check()
+        self._stalled = self._line.look() if self._line else None
 
     def alarms(self) -> dict[Alarm, str | None]:
         """What a person should look into, with its cause, None where there is nothing."""
@@ -114,7 +115,7 @@ class Works:
             "disk_low": house.disk_low() if house else None,
             "ledger_full": excess if excess_bytes else None,
             "ledger_replaced": f"a damaged one lies in {self.work}" if has_replaced else None,
-            "stalled": self.stalled,
+            "stalled": self._stalled,
         }
 
     def follow_model(self, settings: Settings) -> bool:
@@ -135,10 +136,6 @@ class Works:
         self.detector = detector
         log.info("model changed", extra=_describe(detector))
         return True
-
-    def look(self) -> bool:
-        """Whether the line is held up, as Line.look says. Raises HungError as it does."""
-        return self._line is not None and self._line.look()
 
     def stop_line(self) -> None:
         """Take no more images, finish the one under way. The couriers work on."""

@@ -382,3 +382,16 @@ def test_the_archive_makes_room_for_the_ledger(disk: SmallDisk) -> None:
     eventually(lambda: try_to_work(bench, 35) == [], "all inspected")
     assert len(bench.results()) == 35
     assert len(bench.archived()) < 35
+
+
+def test_what_is_known_of_files_that_are_gone(tmp_path: Path) -> None:
+    """The ledger knows which files that were left in place were inspected, as long as they are there."""
+    bench = Bench(tmp_path, after_inspection="leave")
+    inspect(bench, {"gone.jpg": picture(1), "there.jpg": picture(2)})
+    (bench.images / "gone.jpg").unlink()
+    bench.open()
+    tidy(bench)
+    bench.ledger.close()
+    bench.kill()
+    known = rows(bench.work / "ledger.sqlite", "SELECT path FROM fingerprints")
+    assert known == [(b"there.jpg",)]

@@ -28,23 +28,22 @@ class Fingerprints(Protocol):
 class Sweep:
     """Goes through the fingerprints of one image directory, again and again."""
 
-    def __init__(self, root: Path, fingerprints: Fingerprints) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._fingerprints = fingerprints
         self._after = ""
         self._seen: dict[str, str] = {}
         """A file that was seen below each directory."""
 
-    def step(self) -> int:
+    def step(self, fingerprints: Fingerprints) -> int:
         """Look at some files; return how many were forgotten. One without a witness yet may have one next time."""
-        paths = self._fingerprints.fingerprinted(self._after, STEP)
+        paths = fingerprints.fingerprinted(self._after, STEP)
         self._after = paths[-1] if len(paths) == STEP else ""
         gone = [path for path in paths if self._is_gone(path)]
         for path in set(paths).difference(gone):
             self._seen |= dict.fromkeys(_directories(path), path)
         forgotten = [path for path in gone if self._has_witness(path)]
         if forgotten:
-            self._fingerprints.forget(forgotten)
+            fingerprints.forget(forgotten)
         return len(forgotten)
 
     def _is_gone(self, path: str) -> bool:

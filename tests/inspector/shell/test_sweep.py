@@ -46,12 +46,12 @@ def known(ledger: SqliteLedger) -> list[str]:
 def test_what_is_gone_is_forgotten(root: Path, ledger: SqliteLedger) -> None:
     """Files that were removed, with names of any bytes, while others of the directory are there."""
     leave(root, ledger, "a.jpg", "top/b.jpg", "top/\udcff.jpg", "top/d.jpg")
-    sweeping = Sweep(root, ledger)
-    assert sweeping.step() == 0
+    sweeping = Sweep(root)
+    assert sweeping.step(ledger) == 0
     remove(root, "top/b.jpg", "top/\udcff.jpg")
-    assert sweeping.step() == 2
+    assert sweeping.step(ledger) == 2
     assert known(ledger) == ["a.jpg", "top/d.jpg"]
-    assert sweeping.step() == 0
+    assert sweeping.step(ledger) == 0
 
 
 def test_a_round(root: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,35 +60,35 @@ def test_a_round(root: Path, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPat
     paths = [f"top/{number}.jpg" for number in range(9)]
     leave(root, ledger, *paths)
     remove(root, *paths[:8])
-    sweeping = Sweep(root, ledger)
-    forgotten = sum(sweeping.step() for _ in range(8))
+    sweeping = Sweep(root)
+    forgotten = sum(sweeping.step(ledger) for _ in range(8))
     assert (forgotten, known(ledger)) == (8, paths[8:])
 
 
 def test_a_directory_that_is_not_mounted(root: Path, ledger: SqliteLedger) -> None:
     """Nothing is forgotten of an image directory that is empty, or not there."""
     leave(root, ledger, "a.jpg", "top/b.jpg")
-    sweeping = Sweep(root, ledger)
-    sweeping.step()
+    sweeping = Sweep(root)
+    sweeping.step(ledger)
     root.rename(root.with_name("elsewhere"))
-    assert sweeping.step() == 0
+    assert sweeping.step(ledger) == 0
     root.mkdir()
-    assert sweeping.step() == 0
+    assert sweeping.step(ledger) == 0
     assert known(ledger) == ["a.jpg", "top/b.jpg"]
 
 
 def test_a_camera_that_is_not_mounted(root: Path, ledger: SqliteLedger) -> None:
     """Nor of a subdirectory that is empty, though others have files; until one that is known is seen there."""
     leave(root, ledger, "a.jpg", "top/b.jpg", "top/day/c.jpg", "top/d.jpg")
-    sweeping = Sweep(root, ledger)
-    sweeping.step()
+    sweeping = Sweep(root)
+    sweeping.step(ledger)
     (root / "top").rename(root / "elsewhere")
     (root / "top").mkdir()
-    assert sweeping.step() == 0
+    assert sweeping.step(ledger) == 0
     (root / "top").rmdir()
     (root / "elsewhere").rename(root / "top")
     remove(root, "top/b.jpg")
-    assert sweeping.step() == 1
+    assert sweeping.step(ledger) == 1
     assert known(ledger) == ["a.jpg", "top/d.jpg", "top/day/c.jpg"]
 
 
@@ -97,7 +97,7 @@ def test_a_directory_that_was_removed(root: Path, ledger: SqliteLedger) -> None:
     leave(root, ledger, "day-1/a.jpg", "day-1/b.jpg", "day-2/c.jpg")
     remove(root, "day-1/a.jpg", "day-1/b.jpg")
     (root / "day-1").rmdir()
-    assert Sweep(root, ledger).step() == 2
+    assert Sweep(root).step(ledger) == 2
     assert known(ledger) == ["day-2/c.jpg"]
 
 
@@ -116,5 +116,5 @@ def test_what_cannot_be_looked_at_is_not_gone(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "lstat", fail)
-        assert Sweep(root, ledger).step() == 0
-    assert Sweep(root, ledger).step() == 1
+        assert Sweep(root).step(ledger) == 0
+    assert Sweep(root).step(ledger) == 1
