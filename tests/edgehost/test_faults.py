@@ -10,6 +10,8 @@ from typing import Any
 
 import awsiot.greengrasscoreipc.model as m
 import pytest
+from awsiot.greengrasscoreipc import connect
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from edgehost.__main__ import main
 from edgehost.control import ControlServer
@@ -30,6 +32,16 @@ def inject(bench: Bench, fault: str, *arguments: Any, **named: Any) -> None:
         getattr(bench.host.faults, fault)(*arguments, **named)
 
     bench.call(call())
+
+
+@pytest.fixture
+def doomed(bench: Bench) -> GreengrassCoreIPCClientV2:
+    """A client whose connection is about to be cut, so that nobody closes it in order."""
+    return GreengrassCoreIPCClientV2(
+        client=connect(
+            ipc_socket=str(bench.host.socket_path), authtoken=bench.token("com.a"), timeout=DEADLINE_S
+        )
+    )
 
 
 def in_force(bench: Bench) -> list[str]:
@@ -60,21 +72,22 @@ def test_error_answers_so_many_requests(bench: Bench, name: str) -> None:
 
 @pytest.mark.parametrize("carried_out", [False, True])
 @pytest.mark.parametrize("answer", ["NoAnswer", "ConnectionClosed"])
-def test_answer_withheld(bench: Bench, inbox: Inbox, answer: str, carried_out: bool) -> None:
+def test_answer_withheld(
+    bench: Bench, doomed: GreengrassCoreIPCClientV2, inbox: Inbox, answer: str, carried_out: bool
+) -> None:
     """Nothing comes back, or the connection ends; the request itself was carried out where that was asked for."""
     listener = bench.client("com.b")
     listener.subscribe_to_topic(topic="t", **inbox.handlers())
-    client = bench.client("com.a")
     inject(bench, "error", answer, "PublishToTopic", carried_out=carried_out)
     message = m.PublishMessage(binary_message=m.BinaryMessage(message=b"first"))
-    reply = client.publish_to_topic_async(topic="t", publish_message=message)
+    reply = doomed.publish_to_topic_async(topic="t", publish_message=message)
     until(lambda: in_force(bench) == [], "the request has come")
     if answer == "ConnectionClosed":
         assert reply.exception(DEADLINE_S)
-        client = bench.client("com.c")
     else:
-        client.get_configuration()
+        doomed.get_configuration()
         assert not reply.done()
+    client = bench.client("com.c")
     again = m.PublishMessage(binary_message=m.BinaryMessage(message=b"second"))
     client.publish_to_topic(topic="t", publish_message=again)
     heard = [inbox.next().binary_message.message for _ in range(1 + carried_out)]
@@ -131,13 +144,12 @@ def test_ipc_slow_makes_every_request_wait(bench: Bench) -> None:
     client.get_configuration()
 
 
-def test_ipc_cut_ends_every_connection(bench: Bench, inbox: Inbox) -> None:
+def test_ipc_cut_ends_every_connection(bench: Bench, doomed: GreengrassCoreIPCClientV2, inbox: Inbox) -> None:
     """Subscriptions end with them; whoever connects again is served."""
-    client = bench.client("com.a")
-    client.subscribe_to_topic(topic="t", **inbox.handlers())
+    doomed.subscribe_to_topic(topic="t", **inbox.handlers())
     inject(bench, "ipc_cut")
     assert inbox.closed.get(timeout=DEADLINE_S)
-    bench.client("com.a").get_configuration()
+    bench.client("com.b").get_configuration()
 
 
 def test_clear_ends_all(bench: Bench) -> None:
@@ -164,7 +176,7 @@ def test_restart_limit_is_an_option(tmp_path: Path) -> None:
         with run_in_thread(tmp_path / f"root-{limit}", **options) as threaded:
             threaded.submit(threaded.host.deploy(tmp_path, None, {"com.a": "1.0.0"})).exception(DEADLINE_S)
             component = threaded.host.components["com.a"]
-            assert component.state == State.BROKEN
+            threaded.call(component.reached(State.BROKEN), DEADLINE_S)
             assert component.log.path.read_text().count("stdout. attempt") == limit
 
 
