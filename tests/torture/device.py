@@ -58,10 +58,6 @@ class Device:
         self._lock = threading.RLock()
         self._host: subprocess.Popen[bytes] | None = None
 
-    @property
-    def component_log(self) -> Path:
-        return self.root / "logs" / f"{INSPECTOR}.log"
-
     def start(self) -> None:
         """Start the host and deploy, as often as it takes: a full disk may refuse it."""
         with self._lock:

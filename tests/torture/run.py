@@ -76,6 +76,8 @@ class Run:
         control.prepare()
         broker = self._new_broker()
         self._device = Device(disk.path, build, broker.url, control, self._results / "host.log")
+        (self._results / "logs").mkdir()
+        (disk.path / "logs").symlink_to(self._results / "logs")  # what is said of a full disk must not be lost
         devices.lend_environment(self._device, environment)
         check_read_only(self._device.images)
         self._consumer = Consumer(broker.url, THING)
@@ -194,7 +196,6 @@ class Run:
             self._schedule.injected,
             self._consumer.last_seqs,
         )
-        shutil.copytree(self._device.root / "logs", self._results / "logs", dirs_exist_ok=True)
         for file in self._device.work.glob("ledger.sqlite*"):
             shutil.copy2(file, self._results)
         problems = account.problems()

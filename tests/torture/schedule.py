@@ -16,7 +16,7 @@ from torture.faults import KILLS, PASSING, SURROUNDINGS, Fault, Scene
 # Of ten kills so many come between two effects, at a random moment, and to the host.
 _KILLS = ("cut", "cut", "cut", "random", "cut", "cut", "cut", "host", "cut", "cut")
 _PAUSE_S = (1.0, 3.0)
-_KILL_PAUSE_S = (2.0, 5.0)
+_KILL_PAUSE_S = (1.5, 3.5)
 
 
 class Schedule:
