@@ -7,6 +7,7 @@ import itertools
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from paho.mqtt.client import Client
@@ -17,6 +18,7 @@ from torture.account import Delivery, missing
 
 GRACE_S = 3.0
 """A gap so young may fill by itself."""
+LOOK_S = 0.5
 AGAIN_S = 6.0
 """How long an answer to a request is waited for before it is made again."""
 MAX_RESEND = 1_000
@@ -34,10 +36,12 @@ class Consumer:
         """Answers to requests that say what was wrong with them."""
         self._thing = thing
         self._lock = threading.Lock()
+        self._known: dict[str, Delivery] = {}
+        self._images: set[tuple[str, str | None]] = set()
         self._seqs: dict[str, set[int]] = {}
         self._ledger: str | None = None
         self._noticed_s: dict[int, float] = {}
-        self._asked_s = 0.0
+        self._asked_s = self._looked_s = 0.0
         self._numbers = itertools.count(1)
         self._client = Client(CallbackAPIVersion.VERSION2, client_id="torture-consumer", clean_session=False)
         self._client.on_connect = self._on_connect
@@ -54,7 +58,11 @@ class Consumer:
     def images(self) -> set[tuple[str, str | None]]:
         """Path and hash of every image that has a verdict."""
         with self._lock:
-            return {(each.path, each.sha256) for each in self.deliveries}
+            return set(self._images)
+
+    def seen(self) -> int:
+        """How many images have a verdict."""
+        return len(self._images)
 
     def missing(self) -> list[int]:
         """Sequence numbers of the ledger that is in use now that have not arrived."""
@@ -65,7 +73,10 @@ class Consumer:
 
     def look_after(self) -> None:
         """Ask for a gap that does not fill by itself."""
-        now_s, gap = time.monotonic(), self.missing()
+        now_s = time.monotonic()
+        if now_s - self._looked_s < LOOK_S:
+            return
+        self._looked_s, gap = now_s, self.missing()
         self._noticed_s = {seq: self._noticed_s.get(seq, now_s) for seq in gap}
         old = [seq for seq in gap if now_s - self._noticed_s[seq] > GRACE_S]
         if not old or now_s - self._asked_s < AGAIN_S:
@@ -96,20 +107,13 @@ class Consumer:
             self.errors.append(error)
 
     def _heed(self, at_s: float, payload: bytes) -> None:
-        result = json.loads(payload)
-        delivery = Delivery(
-            at_s,
-            hashlib.sha256(payload).hexdigest(),
-            result["id"],
-            result["ledger"],
-            result["seq"],
-            result["image"]["path"],
-            result["image"]["sha256"],
-            result["verdict"],
-            tuple(result["reasons"]),
-        )
+        content = hashlib.sha256(payload).hexdigest()
+        known = self._known.get(content)
+        delivery = replace(known, at_s=at_s) if known else _read(at_s, content, payload)
+        self._known[content] = delivery
         with self._lock:
             self.deliveries.append(delivery)
+            self._images.add((delivery.path, delivery.sha256))
             self._seqs.setdefault(delivery.ledger, set()).add(delivery.seq)
             self._ledger = self._ledger or delivery.ledger
 
@@ -119,3 +123,18 @@ class Consumer:
             with self._lock:
                 self._ledger = ledger
                 self.last_seqs[ledger] = max(self.last_seqs.get(ledger, 0), status["last_seq"])
+
+
+def _read(at_s: float, content: str, payload: bytes) -> Delivery:
+    result = json.loads(payload)
+    return Delivery(
+        at_s,
+        content,
+        result["id"],
+        result["ledger"],
+        result["seq"],
+        result["image"]["path"],
+        result["image"]["sha256"],
+        result["verdict"],
+        tuple(result["reasons"]),
+    )

@@ -77,7 +77,9 @@ class Run:
         broker = self._new_broker()
         self._device = Device(disk.path, build, broker.url, control, self._results / "host.log")
         (self._results / "logs").mkdir()
-        (disk.path / "logs").symlink_to(self._results / "logs")  # what is said of a full disk must not be lost
+        (disk.path / "logs").symlink_to(
+            self._results / "logs"
+        )  # what is said of a full disk must not be lost
         devices.lend_environment(self._device, environment)
         check_read_only(self._device.images)
         self._consumer = Consumer(broker.url, THING)
@@ -141,8 +143,8 @@ class Run:
             while time.monotonic() < min(deadline_s, quiet_s):
                 if self._is_drained():
                     return True
-                if len(self._consumer.images()) > latest:
-                    latest, quiet_s = len(self._consumer.images()), time.monotonic() + QUIET_S
+                if self._consumer.seen() > latest:
+                    latest, quiet_s = self._consumer.seen(), time.monotonic() + QUIET_S
                 self._consumer.ask_status()
                 for _ in range(20):
                     self._consumer.look_after()
@@ -175,7 +177,7 @@ class Run:
         under_way = what or ", ".join(self._schedule.under_way.values())
         line = (
             f"{now_s - self._started_s:5.0f} s  {len(self._camera.written)} images, "
-            f"{len(self._consumer.images())} verdicts, {self._camera.backlog()} waiting, "
+            f"{self._consumer.seen()} verdicts, {self._camera.backlog()} waiting, "
             f"{self._kills()} kills  {under_way}"
         )
         if self._terminal.is_terminal:

@@ -44,6 +44,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
         pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
     monkeypatch.setattr(consumers, "GRACE_S", 0.1)
     monkeypatch.setattr(consumers, "AGAIN_S", 0.1)
+    monkeypatch.setattr(consumers, "LOOK_S", 0)
     broker = Mosquitto(tmp_path)
     broker.start()
     consumer = Consumer(broker.url, "line")
