@@ -33,7 +33,13 @@ def main(argv: list[str]) -> int:
         print(f"torture: {error}", file=sys.stderr)
         return NOT_POSSIBLE
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    return Run(RESULTS, arguments.minutes, arguments.seed, _terminal()).carry_out()
+    try:
+        return Run(RESULTS, arguments.minutes, arguments.seed, _terminal()).carry_out()
+    except enclosure.NotPossibleError as error:
+        print(f"torture: {error}", file=sys.stderr)
+        return NOT_POSSIBLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _terminal() -> Console:

@@ -33,16 +33,22 @@ def enter(arguments: list[str]) -> None:
     """Start this program again inside; returns where that has happened. Raises NotPossibleError."""
     if _MARK in os.environ:
         return
-    options = _NAMESPACES if os.geteuid() == 0 else [*_AS_USER, *_NAMESPACES]
-    probe = ["unshare", *options, "mount", "-t", "tmpfs", "probe", "/mnt"]
+    command = [*namespaces(), sys.executable, "-m", "torture", *arguments]
+    os.environ[_MARK] = "1"
+    os.execvp(command[0], command)
+
+
+def namespaces() -> list[str]:
+    """A command that runs the one behind it in namespaces of its own. Raises NotPossibleError."""
+    command = ["unshare", *([] if os.geteuid() == 0 else _AS_USER), *_NAMESPACES]
+    probe = [*command, "mount", "-t", "tmpfs", "probe", "/mnt"]
     try:
         refused = subprocess.run(probe, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise NotPossibleError("unshare is missing; install util-linux") from error
     if refused.returncode:
         raise NotPossibleError(f"{_HINT}: {refused.stderr.strip()}")
-    os.environ[_MARK] = "1"
-    os.execvp("unshare", ["unshare", *options, sys.executable, "-m", "torture", *arguments])
+    return command
 
 
 class SmallDisk:
@@ -83,13 +89,22 @@ class SmallDisk:
 
 
 def check_read_only(directory: Path) -> None:
-    """Raise NotPossibleError unless what runs ``deprived`` is refused by a directory without write permission."""
+    """Raise NotPossibleError unless what runs ``deprived`` can write into a directory only while it is writable."""
     directory.mkdir(parents=True, exist_ok=True)
+    if not _can_write(directory):
+        raise NotPossibleError(f"{directory} takes no file although it is writable")
     set_writable(directory, writable=False)
-    touched = subprocess.run([*deprived(), "touch", directory / "probe"], capture_output=True, check=False)
+    is_refused = not _can_write(directory)
     set_writable(directory, writable=True)
-    if touched.returncode == 0:
+    if not is_refused:
         raise NotPossibleError(f"{directory} took a file although it was read-only")
+
+
+def _can_write(directory: Path) -> bool:
+    probe = directory / ".probe"
+    touched = subprocess.run([*deprived(), "touch", probe], capture_output=True, check=False)
+    probe.unlink(missing_ok=True)
+    return touched.returncode == 0
 
 
 def set_writable(directory: Path, *, writable: bool) -> None:
@@ -102,7 +117,7 @@ def set_writable(directory: Path, *, writable: bool) -> None:
 
 def deprived() -> list[str]:
     """A command that runs the one behind it without root's right to pass over permissions."""
-    return [sys.executable, "-m", "torture.enclosure"]
+    return [sys.executable, __file__]
 
 
 def _exec_deprived(command: list[str]) -> None:
