@@ -11,7 +11,7 @@ from rich.console import Console
 
 from torture import enclosure
 from torture.device import CHECKOUT
-from torture.run import Run
+from torture.run import INTERRUPTED, Run
 
 _ABOUT = """Inject faults into the real component on the simulated host, and count what is lost.
 
@@ -20,7 +20,6 @@ _EXAMPLE = """examples:
   make torture MINUTES=30
   PYTHONPATH=src:tests python -m torture --minutes 2 --seed 7"""
 RESULTS = CHECKOUT / "torture"
-INTERRUPTED = 130
 NOT_POSSIBLE = 2
 
 

@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from torture.account import Account, Row
 
-_COLUMNS = ("times", "images in", "verdicts", "lost", "duplicates", "conflicting", "recovery, s")
+_COLUMNS = ("times", "images", "verdicts", "lost", "duplic.", "conflict.", "recovery")
 _SHOWN = 10
 
 
@@ -91,11 +92,11 @@ def _findings(account: Account) -> dict[str, list[Any]]:
 
 def _table(title: str, rows: Mapping[str, Row], *, with_faults: bool = True) -> Table:
     columns = _COLUMNS if with_faults else _COLUMNS[:4]
-    table = Table(title, *columns)
+    table = Table(title, *columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns[1:]:
         column.justify = "right"
     for name, row in sorted(rows.items()):
         values = (row.times, row.images, row.verdicts, row.lost, row.duplicates, row.conflicting)
-        worst = "never" if row.worst_recovery_s is None else f"{row.worst_recovery_s:.1f}"
+        worst = "never" if row.worst_recovery_s is None else f"{row.worst_recovery_s:.1f} s"
         table.add_row(name, *([*map(str, values), worst] if with_faults else map(str, values[:4])))
     return table

@@ -30,6 +30,7 @@ from torture.schedule import Schedule
 DISK_MB = 448
 IMAGES_PER_SECOND = 8.0
 BASES = {"short": 96, "long": 320}
+INTERRUPTED = 130
 DRAIN_S = 180
 QUIET_S = 60
 """When nothing new has come for so long, nothing will."""
@@ -211,7 +212,7 @@ class Run:
         report.write(account, about, self._results / "results.json")
         verdict = "; ".join(problems) or "nothing lost, nothing conflicting"
         self._terminal.print(verdict, style="bold red" if problems else "bold green", soft_wrap=True)
-        return 1 if problems else 0
+        return 1 if problems else INTERRUPTED if self._is_interrupted else 0
 
     def _about(self, is_drained: bool, problems: list[str]) -> dict[str, Any]:
         cuts = self._scene.cuts
