@@ -10,7 +10,8 @@ import time
 from rich.console import Console
 
 from torture import enclosure
-from torture.device import CHECKOUT
+from torture.cuts import EffectsChangedError
+from torture.device import CHECKOUT, DeviceError
 from torture.run import INTERRUPTED, Run
 
 _ABOUT = """Inject faults into the real component on the simulated host, and count what is lost.
@@ -37,6 +38,9 @@ def main(argv: list[str]) -> int:
     except enclosure.NotPossibleError as error:
         print(f"torture: {error}", file=sys.stderr)
         return NOT_POSSIBLE
+    except (DeviceError, EffectsChangedError) as error:
+        print(f"torture: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
 

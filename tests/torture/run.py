@@ -240,7 +240,7 @@ class Run:
         if "reconcile" not in known.stdout:
             return []
         done = subprocess.run(
-            [*devices.inspector(self._device), "reconcile", ledger],
+            [*devices.inspector(self._device), "reconcile", ledger, "--directory", self._device.images],
             capture_output=True,
             text=True,
             check=False,
