@@ -158,9 +158,9 @@ class EdgeHost:
         """
         async with self._deploying:
             await self._stop_components()
-            self.faults.clear()
             await self.ipc.stop()
             await self.iot_core.restart()
+            self.faults.clear()
             await self.ipc.start()
             for component in self.components.values():
                 component.renew(self._surroundings().environment(component.name))

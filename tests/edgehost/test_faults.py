@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -152,6 +153,20 @@ def test_ipc_cut_ends_every_connection(bench: Bench, doomed: GreengrassCoreIPCCl
     bench.client("com.b").get_configuration()
 
 
+def test_same_fault_again_replaces_the_one_before(bench: Bench) -> None:
+    """Whose end, when it would have come, ends nothing."""
+
+    async def twice() -> list[str]:
+        bench.host.faults.spool_full(0)
+        bench.host.faults.spool_full(3600)
+        await asyncio.sleep(0)  # both turns of the loop in which the first would have ended
+        await asyncio.sleep(0)
+        return bench.host.faults.in_force()
+
+    assert [each.partition(",")[0] for each in bench.call(twice())] == ["spool-full"]
+    assert bench.host.iot_core.spool.is_jammed
+
+
 def test_clear_ends_all(bench: Bench) -> None:
     """At once, and what ended does not end a second time what is injected later."""
     client = bench.client("com.a")
@@ -181,7 +196,7 @@ def test_restart_limit_is_an_option(tmp_path: Path) -> None:
 
 
 def test_host_restart_starts_what_is_deployed(tmp_path: Path) -> None:
-    """The component runs again, installed again, with a new token; the old one is refused and the spool is empty."""
+    """The component runs again, installed again, with a new token."""
     (tmp_path / "a.yaml").write_text(
         "ComponentName: com.a\nComponentVersion: 1.0.0\nManifests:\n"
         f"  - Lifecycle: {{install: 'echo installed', run: 'echo token $SVCUID; {FOREVER}'}}\n"
@@ -200,6 +215,24 @@ def test_host_restart_starts_what_is_deployed(tmp_path: Path) -> None:
         tokens = {line.split("token ")[1][:16] for line in text.splitlines() if "stdout. token" in line}
         assert len(tokens) == 2
         threaded.call(threaded.host.iot_core.online.wait(), DEADLINE_S)
+
+
+def test_host_restart_loses_the_spool(bench: Bench) -> None:
+    """What a component was told is accepted may be gone: a nucleus keeps it in memory."""
+    inject(bench, "broker_down", 3600)
+    until(lambda: not bench.host.iot_core.online.is_set(), "the host is offline")
+    publish(bench.client("com.a"))
+    bench.call(bench.host.iot_core.restart(), DEADLINE_S)
+    assert len(bench.host.iot_core.spool) == 0
+
+
+def test_host_restart_ends_faults(bench: Bench) -> None:
+    """The nucleus that starts is a sound one."""
+    inject(bench, "broker_down", 3600)
+    inject(bench, "error", "ServiceError", "PublishToIoTCore")
+    bench.call(bench.host.restart(), DEADLINE_S)
+    assert in_force(bench) == []
+    until(bench.host.iot_core.online.is_set, "the host is online")
 
 
 @pytest.fixture

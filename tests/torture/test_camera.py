@@ -72,6 +72,20 @@ def test_write_that_fails_is_not_on_record(tmp_path: Path, camera: Camera) -> No
     assert not any(each.path.startswith("top") for each in camera.written)
 
 
+def test_image_that_can_not_be_renamed_leaves_nothing(tmp_path: Path, camera: Camera) -> None:
+    """The hidden file goes too: on a full disk it would take the room of others."""
+    for name in cameras.CAMERAS:
+        for number in range(1, 200):
+            (tmp_path / name / f"part-{number:06}.jpg").mkdir()
+    until_refused = threading.Event()
+    thread = threading.Thread(target=camera.run, args=(until_refused,))
+    thread.start()
+    until(lambda: camera.refused > 10, "writes are refused")
+    until_refused.set()
+    thread.join()
+    assert not list(tmp_path.rglob(".*.tmp"))
+
+
 def test_loaded_images_appear_when_fired(tmp_path: Path, camera: Camera) -> None:
     """Hidden until then."""
     camera.load(5)
