@@ -55,8 +55,12 @@ class Control:
 
     def check(self) -> None:
         """Raise EffectsChangedError unless the component that runs found every effect in its place."""
-        missing = json.loads((self.directory / planted.MISSING).read_text())
-        if missing:
+        told = self.directory / planted.MISSING
+        if not told.exists():
+            raise EffectsChangedError(
+                "what cuts the component never ran in it; does its recipe still pass PYTHONPATH?"
+            )
+        if missing := json.loads(told.read_text()):
             raise EffectsChangedError(
                 f"the inspector no longer has {', '.join(missing)}; mend EFFECTS in {__file__}"
             )

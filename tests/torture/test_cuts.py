@@ -120,6 +120,8 @@ def test_effect_that_is_gone_is_told(
     program: Path, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list must follow the inspector: what is not where it says ends the run before it begins."""
+    with pytest.raises(EffectsChangedError, match="never ran"):
+        control.check()
     run(program, control)
     control.check()
     monkeypatch.setattr(cuts, "EFFECTS", {"gone": "inspector.pipeline:Pipeline.gone", "no": "nowhere:X.y"})
