@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export ORT_DISABLE_TELEMETRY := 1
 BIN := .venv/bin
 
-.PHONY: help venv venv-models lock demo test test-models check build docs clean
+.PHONY: help venv venv-models lock demo test test-models torture check build docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/'
@@ -37,6 +37,9 @@ test: venv ## every test but those that need the models extra
 
 test-models: venv-models ## the tests against Ultralytics
 	".venv-models/bin/python" -m pytest -m models $(ARGS)
+
+torture: venv ## faults injected into the real component, loss counted; MINUTES=30: the long run, SEED=N repeats one
+	@PYTHONPATH=src:tests "$(BIN)/python" -m torture --minutes $(or $(MINUTES),2) $(if $(SEED),--seed $(SEED))
 
 check: venv ## lint, format, types, import rules, generated documentation
 	"$(BIN)/ruff" check .

@@ -17,8 +17,10 @@ from typing import Any
 
 from rich.console import Console
 
+from edgehost import fault_command
 from edgehost.broker import EMBEDDED, BrokerError
 from edgehost.control import ControlError, ControlServer, send
+from edgehost.lifecycle import MAX_ERRORS
 from edgehost.nucleus import DEFAULT_THING_NAME, EdgeHost, RootInUseError
 from edgehost.packages import Layout
 
@@ -64,6 +66,8 @@ def _parser(*, with_camera: bool) -> argparse.ArgumentParser:
     _add_deploy(commands)
     _add_status(commands)
     _add_logs(commands)
+    fault = commands.add_parser("fault", help="have the host misbehave, as a real device does")
+    fault_command.add_arguments(fault, DEFAULT_ROOT)
     _add_camera(commands, wanted=with_camera)
     return parser
 
@@ -79,6 +83,13 @@ def _add_run(commands: Any) -> None:
     )
     parser.add_argument(
         "--thing", default=DEFAULT_THING_NAME, metavar="NAME", help="the thing's name (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-errors",
+        type=int,
+        default=MAX_ERRORS,
+        metavar="N",
+        help="so many errors in one state make a component BROKEN (default: %(default)s, as on a nucleus)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="say what happens on IPC, too")
 
@@ -165,7 +176,12 @@ async def _serve(arguments: argparse.Namespace) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    host = EdgeHost(arguments.root, broker=arguments.broker, thing_name=arguments.thing)
+    host = EdgeHost(
+        arguments.root,
+        broker=arguments.broker,
+        thing_name=arguments.thing,
+        max_errors=arguments.max_errors,
+    )
     async with host, ControlServer(host):
         print(_welcome(host), flush=True)
         stopped_by = await signals.get()

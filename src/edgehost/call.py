@@ -14,6 +14,9 @@ class Sender(Protocol):
     def send_message(self, stream: int, model: str, payload: dict[str, Any], flags: int = 0) -> None:
         """Write an application message of the given model; TERMINATE in ``flags`` ends the stream."""
 
+    def close(self) -> None:
+        """Cut the connection, whatever is still to be sent."""
+
 
 class Call:
     """One request on its stream: what a handler sees.
@@ -55,6 +58,10 @@ class Call:
         early, self._early_events = self._early_events or [], None
         for model, event in early:
             self.send(model, event)
+
+    def cut(self) -> None:
+        """Cut the connection that the request came on, in place of an answer."""
+        self._connection.close()
 
     def end(self) -> None:
         """The stream is over: run the callbacks, once."""

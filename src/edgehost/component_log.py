@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class ComponentLog:
@@ -13,6 +16,7 @@ class ComponentLog:
     def __init__(self, path: Path, component: str) -> None:
         self.path = path
         self._component = component
+        self._is_full = False
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def output(self, stream: str, line: str, step: str) -> None:
@@ -34,5 +38,11 @@ class ComponentLog:
 
     def _write(self, level: str, text: str) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        with self.path.open("a") as file:
-            file.write(f"{now} [{level}] (edgehost) {self._component}: {text}\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(f"{now} [{level}] (edgehost) {self._component}: {text}\n")
+            self._is_full = False
+        except OSError as error:  # a full disk takes its lines, not the component
+            if not self._is_full:
+                log.warning("lines of %s are lost: %s; make room", self.path, error.strerror)
+            self._is_full = True

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehost.deployment import DeploymentError
+from edgehost.faults import FaultError
 from edgehost.nucleus import EdgeHost, UnknownComponentError
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,11 @@ class ControlServer:
     def __init__(self, host: EdgeHost) -> None:
         self._host = host
         self._path = host.socket_path.with_name("control.socket")
-        self._commands: dict[str, Command] = {"status": self._status, "deploy": self._deploy}
+        self._commands: dict[str, Command] = {
+            "status": self._status,
+            "deploy": self._deploy,
+            "fault": self._fault,
+        }
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,7 +80,7 @@ class ControlServer:
             request = json.loads(line)
             command = self._commands[request["command"]]
             return {"result": await command(**request["arguments"])}
-        except (DeploymentError, UnknownComponentError) as error:
+        except (DeploymentError, FaultError, UnknownComponentError) as error:
             return {"error": str(error)}
         except (ValueError, KeyError, TypeError) as error:
             log.exception("a command could not be carried out")
@@ -92,6 +97,7 @@ class ControlServer:
             "broker": host.broker_url,
             "online": host.iot_core.online.is_set(),
             "spooled_messages": len(host.iot_core.spool),
+            "faults": host.faults.in_force(),
             "components": host.status(),
         }
 
@@ -100,6 +106,26 @@ class ControlServer:
     ) -> list[dict[str, Any]]:
         await self._host.deploy(Path(recipes), Path(artifacts) if artifacts else None, versions, config)
         return self._host.status()
+
+    async def _fault(self, fault: str, given: dict[str, Any]) -> list[str]:
+        """Inject a fault by the name it has on the command line; return those in force."""
+        faults = self._host.faults
+        known: dict[str, Callable[..., object]] = {
+            "broker-down": faults.broker_down,
+            "ipc-cut": faults.ipc_cut,
+            "ipc-slow": faults.ipc_slow,
+            "error": faults.error,
+            "spool-full": faults.spool_full,
+            "clear": faults.clear,
+            "list": faults.in_force,
+        }
+        if fault == "host-restart":
+            await self._host.restart()
+        elif fault in known:
+            known[fault](**given)
+        else:
+            raise FaultError(f"there is no fault {fault!r}; there are {', '.join(known)}, host-restart")
+        return faults.in_force()
 
 
 def send(root: Path, command: str, **arguments: Any) -> Any:

@@ -59,6 +59,7 @@ class Deployer:
         configuration: ConfigurationStore,
         validation: ConfigurationService,
         updates: UpdateService,
+        max_errors: int,
     ) -> None:
         self._surroundings = surroundings
         self._layout = Layout(surroundings.root)
@@ -66,6 +67,7 @@ class Deployer:
         self._configuration = configuration
         self._validation = validation
         self._updates = updates
+        self._max_errors = max_errors
 
     async def deploy(self, request: Request) -> None:
         """Carry out the request. Raises DeploymentError."""
@@ -166,6 +168,7 @@ class Deployer:
             ComponentLog(self._layout.log(recipe.name), recipe.name),
             self._surroundings.environment(recipe.name),
             self._interpolator(recipe),
+            self._max_errors,
         )
         self._components[recipe.name] = component
         component.start()

@@ -64,6 +64,8 @@ class IoTCore:
         self._subscriptions_changed = asyncio.Event()
         self._spooled = asyncio.Event()
         self._attempts = 0
+        self._reachable, self._cut = asyncio.Event(), asyncio.Event()
+        self._reachable.set()
         self._task: asyncio.Task[None] | None = None
 
     def operations(self) -> dict[str, Handler]:
@@ -109,6 +111,23 @@ class IoTCore:
         if len(self.spool):
             log.warning("stopped with %d messages in the spool, which are lost", len(self.spool))
 
+    async def restart(self) -> None:
+        """Disconnect and connect again; what is spooled is lost."""
+        await self.stop()
+        self.spool.clear()
+        self._attempts = 0
+        self.start()
+
+    def cut(self) -> None:
+        """Lose the broker until ``mend``, as when the network is gone."""
+        self._reachable.clear()
+        self._cut.set()
+
+    def mend(self) -> None:
+        """The broker can be reached again."""
+        self._cut.clear()
+        self._reachable.set()
+
     def _check_authorized(self, call: Call) -> str:
         topic = topic_of(call.request)
         if not self._authorize(call.component, MQTT_PROXY, call.operation, topic):
@@ -121,6 +140,7 @@ class IoTCore:
     async def _keep_connected(self) -> None:
         delay_s, clean = _FIRST_RETRY_S, True
         while True:
+            await self._reachable.wait()
             try:
                 async with self._new_client(clean) as client:
                     delay_s, clean = _FIRST_RETRY_S, False
@@ -151,7 +171,12 @@ class IoTCore:
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         """Subscribe, send and receive until the connection breaks, which raises MqttError."""
-        jobs = (self._subscribe_as_wanted(client), self._receive(client), self._send(client))
+        jobs = (
+            self._subscribe_as_wanted(client),
+            self._receive(client),
+            self._send(client),
+            self._until_cut(),
+        )
         tasks = [asyncio.create_task(job) for job in jobs]
         try:
             await asyncio.gather(*tasks)
@@ -190,6 +215,10 @@ class IoTCore:
             for subscription in list(self._subscriptions):
                 if message.topic.matches(subscription.filter):
                     subscription.call.send("IoTCoreMessage", event)
+
+    async def _until_cut(self) -> None:
+        await self._cut.wait()
+        raise aiomqtt.MqttError("the link is cut, on purpose")
 
     async def _send(self, client: aiomqtt.Client) -> None:
         """One message at a time, so that they arrive in the order in which they were accepted."""

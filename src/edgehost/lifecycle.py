@@ -50,11 +50,12 @@ class Component:
         log: ComponentLog,
         environment: Mapping[str, str],
         interpolate: Interpolate,
+        max_errors: int = MAX_ERRORS,
     ) -> None:
         self.recipe = recipe
         self.log = log
         self._progress = Progress()
-        self.max_errors = MAX_ERRORS
+        self.max_errors = max_errors
         self.stop_grace_s = STOP_GRACE_S
         self._work = work
         self._environment = environment
@@ -79,6 +80,11 @@ class Component:
     def pid(self) -> int | None:
         """The process id of the step that runs now."""
         return self._process.pid if self._process else None
+
+    def renew(self, environment: Mapping[str, str]) -> None:
+        """Use another environment from the next start on, with a new token, and install again before it."""
+        self._environment = environment
+        self._installed = False
 
     def start(self) -> None:
         """Begin, or begin anew after a stop or BROKEN; earlier errors are forgotten."""

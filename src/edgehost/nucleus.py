@@ -19,9 +19,10 @@ from edgehost.configuration import ConfigurationStore
 from edgehost.configuration_ipc import ConfigurationService
 from edgehost.deployment import Deployer, Request
 from edgehost.environment import Surroundings
+from edgehost.faults import Faults
 from edgehost.iotcore import IoTCore
 from edgehost.ipc import IpcServer
-from edgehost.lifecycle import Component
+from edgehost.lifecycle import MAX_ERRORS, Component
 from edgehost.pubsub import LocalPubSub
 from edgehost.updates import UpdateService
 
@@ -42,15 +43,23 @@ class EdgeHost:
     """A Greengrass core device (classic profile) in this process, under ``root``; an async context manager.
 
     ``broker`` is ``embedded`` or ``mqtt://HOST:PORT``. What it keeps lives under ``root`` as on a real device:
-    ``work/``, ``packages/``, ``logs/``, ``config/``.
+    ``work/``, ``packages/``, ``logs/``, ``config/``. A component is BROKEN after ``max_errors`` in one state.
     """
 
-    def __init__(self, root: Path, *, broker: str = EMBEDDED, thing_name: str = DEFAULT_THING_NAME) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        broker: str = EMBEDDED,
+        thing_name: str = DEFAULT_THING_NAME,
+        max_errors: int = MAX_ERRORS,
+    ) -> None:
         self.root = Path(root).absolute()
         self.thing_name = thing_name
         self.socket_path = self.root / "ipc.socket"
         self.broker = EmbeddedBroker() if broker == EMBEDDED else None
         self._address = EmbeddedBroker().address if self.broker else parse_url(broker)
+        self._max_errors = max_errors
         self._tokens: dict[str, str] = {}
         self.components: dict[str, Component] = {}
         self._deploying = asyncio.Lock()
@@ -142,6 +151,23 @@ class EdgeHost:
         component.start()
         await component.settled()
 
+    async def restart(self) -> None:
+        """Restart the nucleus: components stop, connections and the spool are lost, what is deployed starts anew.
+
+        Waits until every component is RUNNING, FINISHED or BROKEN.
+        """
+        async with self._deploying:
+            await self._stop_components()
+            await self.ipc.stop()
+            await self.iot_core.restart()
+            self.faults.clear()
+            await self.ipc.start()
+            for component in self.components.values():
+                component.renew(self._surroundings().environment(component.name))
+                component.start()
+            for component in self.components.values():
+                await component.settled()
+
     async def _start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         self._lock_root()
@@ -165,10 +191,17 @@ class EdgeHost:
         await asyncio.gather(*(component.stop() for component in self.components.values()))
 
     def _new_deployer(self) -> Deployer:
-        surroundings = Surroundings(self.root, self.thing_name, self.socket_path, self.issue_token)
         return Deployer(
-            surroundings, self.components, self.configuration, self.configuration_service, self.updates
+            self._surroundings(),
+            self.components,
+            self.configuration,
+            self.configuration_service,
+            self.updates,
+            self._max_errors,
         )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self.root, self.thing_name, self.socket_path, self.issue_token)
 
     def _lock_root(self) -> None:
         lock = self._exit.enter_context((self.root / ".lock").open("w"))
@@ -183,7 +216,12 @@ class EdgeHost:
         self.socket_path = self._short_socket_path()
         self.updates = UpdateService(self.components.get)
         services = (self.local, self.iot_core, self.configuration_service, self.updates)
-        operations = {name: handler for service in services for name, handler in service.operations().items()}
+        self.faults = Faults(self.iot_core, self.iot_core.spool, lambda: self.ipc.disconnect_all())
+        operations = {
+            name: self.faults.around(handler)
+            for service in services
+            for name, handler in service.operations().items()
+        }
         self.ipc = IpcServer(self.socket_path, lambda token: self._tokens.get(token), operations)
         await self.ipc.start()
         self._exit.push_async_callback(self.ipc.stop)

@@ -18,6 +18,8 @@ class Spool:
 
     def __init__(self, max_bytes: int = MAX_SPOOL_BYTES) -> None:
         self.max_bytes = max_bytes
+        self.is_jammed = False
+        """Whether it takes nothing, as if it were full."""
         self._messages: deque[MqttMessage] = deque()
         self._bytes = 0
 
@@ -35,7 +37,7 @@ class Spool:
             raise _refused(message, "Message is larger than the size of message spool.")
         if self._bytes + size > self.max_bytes:
             self.drop_qos0()
-        if self._bytes + size > self.max_bytes:
+        if self.is_jammed or self._bytes + size > self.max_bytes:
             raise _refused(message, "Message spool is full. Message could not be added.")
         self._messages.append(message)
         self._bytes += size
@@ -49,6 +51,11 @@ class Spool:
         if self._messages and self._messages[0] is message:
             self._messages.popleft()
             self._bytes -= len(message.payload)
+
+    def clear(self) -> None:
+        """Lose every message."""
+        self._messages.clear()
+        self._bytes = 0
 
     def drop_qos0(self) -> None:
         """Give up every QoS 0 message."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgehost.broker import EMBEDDED
+from edgehost.lifecycle import MAX_ERRORS
 from edgehost.nucleus import DEFAULT_THING_NAME, EdgeHost
 
 T = TypeVar("T")
@@ -37,14 +38,18 @@ class ThreadedHost:
 
 @contextmanager
 def run_in_thread(
-    root: Path, *, broker: str = EMBEDDED, thing_name: str = DEFAULT_THING_NAME
+    root: Path,
+    *,
+    broker: str = EMBEDDED,
+    thing_name: str = DEFAULT_THING_NAME,
+    max_errors: int = MAX_ERRORS,
 ) -> Iterator[ThreadedHost]:
     """A running host; it stops, and its components with it, at the end of the block."""
     started: Future[ThreadedHost] = Future()
     over: Future[None] = Future()
 
     async def live() -> None:
-        async with EdgeHost(root, broker=broker, thing_name=thing_name) as host:
+        async with EdgeHost(root, broker=broker, thing_name=thing_name, max_errors=max_errors) as host:
             started.set_result(ThreadedHost(host, asyncio.get_running_loop()))
             await asyncio.wrap_future(over)
 

@@ -155,7 +155,21 @@ def test_errors_say_what_to_do(
     assert words.replace("ROOT", str(tmp_path)) in err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["deploy"], ["status"], ["logs"], ["camera"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["run"],
+        ["deploy"],
+        ["status"],
+        ["logs"],
+        ["camera"],
+        ["fault"],
+        ["fault", "broker-down"],
+        ["fault", "ipc-slow"],
+        ["fault", "error"],
+    ],
+)
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     """Every command explains itself with a line to copy."""
     with pytest.raises(SystemExit) as raised:

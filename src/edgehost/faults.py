@@ -1,0 +1,175 @@
+"""Faults of a host, made on purpose: what a component has to live through on a real device.
+
+Each ends by itself: after its time, its number of requests, or at once. The same fault injected again replaces the
+one before. A request whose answer is withheld is carried out first where ``carried_out`` says so: then the component
+can't know what became of it, which is what a cut line does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edgehost.call import Call, Handler
+from edgehost.errors import (
+    FailedUpdateConditionCheckError,
+    InvalidArgumentsError,
+    IpcError,
+    ResourceNotFoundError,
+    ServiceError,
+    UnauthorizedError,
+)
+
+log = logging.getLogger(__name__)
+
+NO_ANSWER = "NoAnswer"
+CONNECTION_CLOSED = "ConnectionClosed"
+ERRORS: Mapping[str, type[IpcError]] = {
+    error.__name__: error
+    for error in (
+        FailedUpdateConditionCheckError,
+        InvalidArgumentsError,
+        ResourceNotFoundError,
+        ServiceError,
+        UnauthorizedError,
+    )
+}
+ANSWERS = (*ERRORS, NO_ANSWER, CONNECTION_CLOSED)
+"""What a request can be answered with in place of its own answer."""
+
+
+class FaultError(Exception):
+    """There is no such fault; the message says which there are."""
+
+
+class Link(Protocol):
+    """The way to the broker."""
+
+    def cut(self) -> None: ...
+
+    def mend(self) -> None: ...
+
+
+class Store(Protocol):
+    """The spool before it."""
+
+    is_jammed: bool
+
+
+@dataclass(slots=True)
+class _Answer:
+    """So many more requests of an operation are answered like this."""
+
+    answer: str
+    count: int
+    carried_out: bool
+
+
+class Faults:
+    """The faults of one host. Called in its event loop."""
+
+    def __init__(self, link: Link, spool: Store, cut_ipc: Callable[[], None]) -> None:
+        self._link = link
+        self._spool = spool
+        self._cut_ipc = cut_ipc
+        self._delay_s = 0.0
+        self._answers: dict[str, _Answer] = {}
+        self._ends: dict[str, tuple[asyncio.TimerHandle, Callable[[], None]]] = {}
+
+    def broker_down(self, seconds: float) -> None:
+        """The broker can't be reached for a while; what is published waits in the spool."""
+        self._link.cut()
+        self._end_after("broker-down", seconds, self._link.mend)
+
+    def spool_full(self, seconds: float) -> None:
+        """The spool takes no message for a while, as if it were full."""
+        self._spool.is_jammed = True
+        self._end_after("spool-full", seconds, self._unjam)
+
+    def ipc_slow(self, delay_s: float, seconds: float) -> None:
+        """For a while every request waits before it is carried out and answered."""
+        self._delay_s = delay_s
+        self._end_after("ipc-slow", seconds, self._hurry)
+
+    def ipc_cut(self) -> None:
+        """Cut every connection of every component, once; they may connect again at once."""
+        self._cut_ipc()
+
+    def error(self, answer: str, operation: str, count: int = 1, *, carried_out: bool = False) -> None:
+        """Answer the next requests of an operation with an error, not at all, or by closing the connection.
+
+        An error is the answer of a request that was refused; only the others can be carried out all the same.
+        """
+        if answer not in ANSWERS:
+            raise FaultError(f"{answer!r} is no answer; there are {', '.join(ANSWERS)}")
+        if carried_out and answer in ERRORS:
+            raise FaultError(f"what is answered with {answer} is not carried out")
+        self._answers[operation] = _Answer(answer, count, carried_out)
+
+    def clear(self) -> None:
+        """End all of them now."""
+        self._answers.clear()
+        for handle, end in self._ends.values():
+            handle.cancel()
+            end()
+        self._ends.clear()
+
+    def in_force(self) -> list[str]:
+        """Those that are not over, in words."""
+        now_s = asyncio.get_running_loop().time()
+        timed = [f"{name}, {handle.when() - now_s:.1f} s more" for name, (handle, _) in self._ends.items()]
+        return timed + [
+            f"error {each.answer} to {operation}, {each.count} more"
+            for operation, each in self._answers.items()
+        ]
+
+    def around(self, handler: Handler) -> Handler:
+        """A handler that the faults get in the way of."""
+
+        async def answer(call: Call) -> dict[str, Any]:
+            if self._delay_s:
+                await asyncio.sleep(self._delay_s)
+            planted = self._next(call.operation)
+            return await (self._spoil(planted, call, handler) if planted else handler(call))
+
+        return answer
+
+    def _next(self, operation: str) -> _Answer | None:
+        planted = self._answers.get(operation)
+        if planted:
+            planted.count -= 1
+            if planted.count <= 0:
+                del self._answers[operation]
+        return planted
+
+    async def _spoil(self, planted: _Answer, call: Call, handler: Handler) -> dict[str, Any]:
+        log.info("%s of %s: %s, on purpose", call.operation, call.component, planted.answer)
+        if error := ERRORS.get(planted.answer):
+            raise error(f"{call.operation} fails on purpose")
+        if planted.carried_out:
+            await handler(call)
+        if planted.answer == CONNECTION_CLOSED:
+            call.cut()
+        over = asyncio.Event()
+        call.on_end(over.set)
+        await over.wait()
+        return {}  # to a stream that has ended, which is no answer
+
+    def _end_after(self, name: str, seconds: float, end: Callable[[], None]) -> None:
+        if earlier := self._ends.pop(name, None):
+            earlier[0].cancel()
+
+        def over() -> None:
+            del self._ends[name]
+            end()
+
+        self._ends[name] = asyncio.get_running_loop().call_later(seconds, over), end
+
+    def _unjam(self) -> None:
+        self._spool.is_jammed = False
+
+    def _hurry(self) -> None:
+        self._delay_s = 0.0

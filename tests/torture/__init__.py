@@ -1,0 +1,1 @@
+"""The torture: the real component on the simulated host, faults injected, loss and duplicates counted."""
