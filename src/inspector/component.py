@@ -351,7 +351,7 @@ class Component:
         if not self._is_connected or (self._settings and not self._settings.publish_to_iot_core):
             return
         try:
-            self._greengrass.publish_to_iot_core(self._topic(kind), msgspec.json.encode(message))
+            self._greengrass.tell_iot_core(self._topic(kind), msgspec.json.encode(message))
         except _IPC_ERRORS as error:
             log.warning("not published", extra={"kind": kind, "cause": str(error)})
 

@@ -88,13 +88,15 @@ class Office:
         if republished := self.ledger.republish(REPUBLISH_S):
             log.info("publishing the last minute again", extra={"results": republished})
         for courier in self._couriers:
-            courier.retry()
+            courier.reconnected()
 
     def resend(self, request: Resend) -> int:
         """Publish a range of results to IoT Core again; return how many of them the ledger has.
 
-        Raises ValueError where the request is for another ledger.
+        Raises ValueError where the request is for another ledger, or nothing is published to IoT Core at all.
         """
+        if "iot_core" not in self.targets:
+            raise ValueError("nothing is published to AWS IoT Core: set PublishToIoTCore")
         if request.ledger != self.ledger.id:
             raise ValueError(f"ledger {request.ledger} is not here; this one is {self.ledger.id}")
         results = self.ledger.resend(request.first, request.last, "iot_core")
