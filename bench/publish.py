@@ -31,7 +31,7 @@ def decide(ledger: SqliteLedger, target: Target, count: int, payload: bytes) -> 
     for number in range(count):
         claimed = Claimed(Identity("x.jpg", number, 1, "ab"), Path("x.jpg"), 0.0, b"")
         decision = Decision(f"{target}{number}", claimed, "pass", (), b"[]", lambda _: payload, (target,))
-        ledger.decide(decision, 0.0)
+        ledger.decide([decision], 0.0)
 
 
 def connect(host: ThreadedHost) -> Greengrass:
