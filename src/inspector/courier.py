@@ -17,6 +17,7 @@ import math
 import random
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
@@ -121,7 +122,8 @@ class Courier:
 
     @property
     def _is_probing(self) -> bool:
-        return bool(self._failures or self._denials)
+        """Whether one goes at a time, for the next outcome tells what the last failure meant."""
+        return bool(self._failures or self._denials or self._suspects.has_accused)
 
     def _heed(self) -> None:
         """Do what other threads asked for."""
@@ -143,14 +145,21 @@ class Courier:
         return backlog or (live[0] if live else None)
 
     def _oldest(self, now_s: float) -> tuple[int, bytes] | None:
-        """The oldest of the backlog that is not under way and may be tried."""
+        """The oldest of the backlog that is not under way and may be tried; after a failure rather no suspect."""
+        suspect = None
+        for seq, payload in self._backlog():
+            if seq in self._flights or self._suspects.is_resting(seq, now_s):
+                continue
+            if not self._is_probing or seq not in self._suspects:
+                return seq, payload
+            suspect = suspect or (seq, payload)
+        return suspect
+
+    def _backlog(self) -> Iterator[tuple[int, bytes]]:
         after = 0
         while page := self._ledger.waiting(self._target, after=after, upto=self._live_after, limit=_PAGE):
-            for seq, payload in page:
-                if seq not in self._flights and not self._suspects.is_resting(seq, now_s):
-                    return seq, payload
+            yield from page
             after = page[-1][0]
-        return None
 
     def _launch(self, seq: int, payload: bytes, now_s: float) -> float:
         is_suspect = seq in self._suspects
@@ -172,8 +181,11 @@ class Courier:
 
     def _until_next(self, now_s: float) -> float:
         """How long nothing is to be done, unless woken."""
-        timeouts_s = (flight.launched_s + TIMEOUT_S for flight in self._flights.values())
-        times_s = (self._retry_s, self._next_backlog_s, *self._suspects.due_s(), *timeouts_s)
+        times_s = [flight.launched_s + TIMEOUT_S for flight in self._flights.values()]
+        if now_s < self._retry_s:
+            times_s.append(self._retry_s)
+        else:
+            times_s += [self._next_backlog_s, *self._suspects.due_s()]
         return min((each - now_s for each in times_s if each > now_s), default=IDLE_S)
 
     def _conclude(self) -> None:
@@ -206,6 +218,7 @@ class Courier:
         if self._failures:
             extra = {"target": self._target, "seq": seqs[0], "failures": self._failures}
             log.info("publishing again", extra=extra)
+            self._suspects.release()
         self._failures = self._denials = 0
 
     def _failed(self, seq: int, flight: _Flight, error: Unreachable) -> None:

@@ -1,8 +1,9 @@
 """Results whose publish failed, and which of them are themselves to blame.
 
 1. A suspect is tried again alone, with nothing else under way.
-2. One that fails alone right after another result got through is accused, and rests. If the next one tried gets
-   through, the failure counts against the accused; if that fails too, the trouble is general, and nothing counts.
+2. One that fails alone right after another result got through is accused, and rests. When the next one gets through,
+   the failure counts against the accused; if one that is no suspect fails first, the trouble is general, and nothing
+   counts.
 3. A broken connection proves nothing either way until there is a new one, which itself counts against a result that
    was alone when the connection broke.
 4. Who failed ``STRIKES`` times in this way is convicted, and to be parked.
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from inspector.ports import Disconnected
 
-STRIKES = 3
+STRIKES = 5
 REST_S = 10.0
 """How long the accused is left alone, so that a bad moment does not count several times."""
 
@@ -40,6 +41,11 @@ class Suspects:
     def __contains__(self, seq: int) -> bool:
         return seq in self._suspects
 
+    @property
+    def has_accused(self) -> bool:
+        """Whether the next outcome may count against a suspect."""
+        return self._accused is not None
+
     def is_resting(self, seq: int, now_s: float) -> bool:
         """Whether it is too early to try a result again."""
         suspect = self._suspects.get(seq)
@@ -51,9 +57,9 @@ class Suspects:
 
     def failed(self, seq: int, error: Exception, due_s: float) -> None:
         """A result failed, though not alone, or when others failed too."""
-        self._suspect(seq, error, due_s)
-        if not isinstance(error, Disconnected):
+        if seq not in self._suspects and not isinstance(error, Disconnected):
             self._accused = None
+        self._suspect(seq, error, due_s)
 
     def failed_alone(self, seq: int, error: Exception, now_s: float) -> None:
         """A suspect failed alone, right after another result got through: accuse it."""
