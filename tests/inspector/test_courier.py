@@ -149,7 +149,7 @@ def test_live_results_without_a_gap_do_not_hurry_the_backlog(ledger: SqliteLedge
         decide(ledger, 1)
         assert sender._work() == 0.0
         clock.now_s += 0.005
-    assert len([seq for seq in seqs(publish) if seq <= 30]) == 8
+    assert len([seq for seq in seqs(publish) if seq <= 30]) == 10
 
 
 def test_ten_are_under_way_at_a_time(

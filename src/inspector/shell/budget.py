@@ -54,9 +54,18 @@ class Budget:
             self._in_line -= 1
         return self._send(share, send)
 
-    def _take(self, size_bytes: int) -> _Share | None:
+    def is_empty(self) -> bool:
+        """Whether nothing counts now."""
+        with self._changed:
+            self._forget()
+            return not self._shares
+
+    def _forget(self) -> None:
         now_s = time.monotonic()
         self._shares = [each for each in self._shares if each.over_s > now_s]
+
+    def _take(self, size_bytes: int) -> _Share | None:
+        self._forget()
         is_full = len(self._shares) >= self._messages
         is_too_much = sum(each.size_bytes for each in self._shares) + size_bytes > self._size_bytes
         if self._shares and (is_full or is_too_much):
