@@ -261,6 +261,46 @@ def test_a_success_ends_the_single_tries(ledger: SqliteLedger, clock: Clock) -> 
     assert states(ledger) == {"published": 20}
 
 
+def test_what_failed_goes_alone(ledger: SqliteLedger, clock: Clock) -> None:
+    """It waits until nothing else is under way, and until its reply nothing follows it, live results included."""
+    publish = FakePublish([DOWN])
+    sender = courier(ledger, publish, rate=1_000)
+    decide(ledger, 2)
+    clock.now_s += work_off(sender)  # the first has failed
+    publish.is_held = True
+    work_off(sender)
+    publish.answer_all()
+    clock.now_s += work_off(sender)  # the second has got through
+    work_off(sender)
+    decide(ledger, 2)
+    work_off(sender)
+    assert list(map(seq_of, publish.tried)) == [1, 2, 1]
+    publish.answer_all()
+    work_off(sender)
+    assert list(map(seq_of, publish.tried)) == [1, 2, 1, 3, 4]
+
+
+def test_what_failed_waits_for_what_is_under_way(ledger: SqliteLedger, clock: Clock) -> None:
+    """And nothing of the backlog overtakes it meanwhile."""
+    publish = FakePublish([DOWN, None])
+    sender = courier(ledger, publish, rate=1_000)
+    decide(ledger, 3)
+    publish.is_held = True
+    work_off(sender)
+    (first, second, _) = publish.under_way
+    publish.answer(*first)
+    publish.answer(*second)
+    clock.now_s += work_off(sender)
+    clock.now_s += work_off(sender)
+    publish.tried.clear()
+    clock.now_s += 1.0
+    work_off(sender)
+    assert publish.tried == []
+    publish.answer_all()
+    work_off(sender)
+    assert list(map(seq_of, publish.tried)) == [1]
+
+
 def test_jitter(ledger: SqliteLedger, clock: Clock) -> None:
     """No two devices keep step: pauses differ, between half and the whole of what is due."""
     publish = FakePublish([DOWN] * 201)

@@ -199,15 +199,17 @@ def test_a_call_under_way_is_cut_short_when_the_process_is_to_stop(adapter: Gree
 
 
 def test_a_publish_that_is_given_up_is_closed_and_gives_its_place_back(
-    adapter: Greengrass, host: ThreadedHost
+    adapter: Greengrass, host: ThreadedHost, monkeypatch: pytest.MonkeyPatch
 ):
     """``cancel`` ends the wait for a nucleus that does not answer, and makes room for others."""
+    _, closed, _ = count_streams(monkeypatch)
     with held(host):
         for _ in range(3):
             replies = [adapter.publish_to_topic(RESULTS, b"{}") for _ in range(MESSAGES)]
             with pytest.raises(Busy):
                 adapter.publish_to_topic(RESULTS, b"{}")
             assert all(reply.cancel() for reply in replies)
+        assert len(closed) == 3 * MESSAGES
 
 
 def test_ten_messages_of_15_000_bytes_are_under_way_to_iot_core(adapter: Greengrass, host: ThreadedHost):

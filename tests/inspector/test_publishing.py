@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from inspector import courier
 from inspector.core.command import Resend
 from inspector.core.settings import Settings
 from inspector.office import Office
-from inspector.ports import Refused
+from inspector.ports import Disconnected, Refused
 from inspector_fakes import FakePublish, decision, eventually
 
 
@@ -150,3 +151,22 @@ def test_another_ledger_is_refused(bench: Bench) -> None:
         office.resend(Resend(ledger="0123", first=1, last=1))
     bench.settled("published", 2)
     assert [json.loads(each)["seq"] for each in bench.iot_core.published] == [1]
+
+
+def test_a_new_connection_ends_the_pause_and_repeats_the_last_minute(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the nucleus had accepted may be lost with it, and what waited need not wait longer."""
+    monkeypatch.setattr(courier, "FIRST_PAUSE_S", 600.0)
+    monkeypatch.setattr(courier, "LAST_PAUSE_S", 600.0)
+    office = bench.open()
+    bench.decide(1)
+    bench.settled("published", 2)
+    bench.iot_core.errors = [Disconnected("hung up")]
+    bench.decide(1)
+    eventually(lambda: bench.topic.tries == 2 and bench.iot_core.tries == 2)
+    office.reconnected()
+    eventually(lambda: len(bench.iot_core.published) == 3)
+    bench.settled("published", 4)
+    seqs = [json.loads(each)["seq"] for each in bench.iot_core.published]
+    assert (seqs.count(1), seqs.count(2)) == (2, 1)

@@ -25,6 +25,7 @@ from edgehost.thread import ThreadedHost, run_in_thread
 from inspector import courier as couriers
 from inspector import suspects
 from inspector.courier import DENIED_TRIES, Courier
+from inspector.ports import Disconnected
 from inspector.shell import greengrass
 from inspector.shell.greengrass import ConnectionLost, Greengrass, TokenRefusedError
 from inspector.shell.ledger import SqliteLedger
@@ -281,6 +282,14 @@ def test_what_the_sdk_says(row: Row, ledger: SqliteLedger, monkeypatch: pytest.M
     decide(ledger, 1)
     with running(ledger, adapter) as run:
         check(row.fate, ledger, run, lambda: client.tries, lambda: setattr(client, "behave", accept))
+
+
+def test_what_could_not_be_written_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There will be no reply, and none is waited for."""
+    adapter = Greengrass(lambda _: None)
+    monkeypatch.setattr(adapter, "_client", FakeClient(not_written))
+    reply = adapter.publish_to_iot_core(TOPIC, b"{}")
+    assert reply.done() and isinstance(reply.exception(), Disconnected)
 
 
 @pytest.fixture(scope="module")
