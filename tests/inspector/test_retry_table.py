@@ -246,8 +246,7 @@ def decide(ledger: SqliteLedger, count: int) -> None:
 
 def state(ledger: SqliteLedger) -> str:
     """That of the one result there is."""
-    (found,) = (each for each in ("waiting", "published", "parked") if ledger.count(each))
-    return found
+    return next((each for each in ("published", "parked") if ledger.count(each)), "waiting")
 
 
 def check(
