@@ -62,7 +62,9 @@ def measure(ledger: SqliteLedger, target: Target, adapter: Greengrass, count: in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--results", type=int, default=2_000)
     parser.add_argument("--payload", type=int, default=900, help="bytes of a result")
     options = parser.parse_args()
