@@ -35,6 +35,8 @@ class Exchanges:
                 _fail(reply, explain(error))
 
         def replied(response: Future[Any]) -> None:
+            if reply.cancelled():  # it is closed; this may be the end of its stream
+                return
             before, self._replied = self._replied, operation
             if before:
                 before.close()
