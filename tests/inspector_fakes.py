@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from inspector.core.detections import Detections
 from inspector.core.frame import Identity, Pixels
 from inspector.core.message import Latency, ModelInfo
 from inspector.core.package import KnownImages, Thresholds
-from inspector.ports import Candidate, Claimed, Decision, Entry, Target
+from inspector.ports import Busy, Candidate, Claimed, Decision, Entry, Target
 
 DEADLINE_S = 20.0
 
@@ -41,19 +42,53 @@ class FakeDetector:
 
 
 class FakePublish:
-    """Remembers what was published; raises the given errors first, one a publish, None for a success."""
+    """Remembers what was published; at most ten at a time.
 
-    def __init__(self, errors: Iterable[Exception | None] = ()) -> None:
+    A publish ends at once: with the next of ``errors``, None for a success; when there are no more, with what
+    ``judge`` returns for its payload. While ``is_held`` it stays under way, until ``answer``.
+    """
+
+    def __init__(
+        self,
+        errors: Iterable[Exception | None] = (),
+        judge: Callable[[bytes], Exception | None] = lambda _: None,
+    ) -> None:
         self.published: list[bytes] = []
-        self.tries = 0
+        self.tried: list[bytes] = []
         self.errors = list(errors)
+        self.judge = judge
+        self.is_held = False
+        self.under_way: list[tuple[bytes, Future[None]]] = []
 
-    def __call__(self, topic: str, payload: bytes) -> None:
-        self.tries += 1
-        error = self.errors.pop(0) if self.errors else None
+    @property
+    def tries(self) -> int:
+        return len(self.tried)
+
+    def __call__(self, topic: str, payload: bytes) -> Future[None]:
+        self.under_way = [each for each in self.under_way if not each[1].done()]
+        if len(self.under_way) >= 10:
+            raise Busy
+        self.tried.append(payload)
+        reply: Future[None] = Future()
+        self.under_way.append((payload, reply))
+        if not self.is_held:
+            self.answer(payload, reply)
+        return reply
+
+    def answer(self, payload: bytes, reply: Future[None]) -> None:
+        error = self.errors.pop(0) if self.errors else self.judge(payload)
         if error:
-            raise error
-        self.published.append(payload)
+            reply.set_exception(error)
+        else:
+            self.published.append(payload)
+            reply.set_result(None)
+
+    def answer_all(self) -> None:
+        """Answer what is under way, in order."""
+        for payload, reply in self.under_way:
+            if not reply.done():
+                self.answer(payload, reply)
+        self.under_way = []
 
 
 class Killed(BaseException):

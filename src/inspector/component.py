@@ -50,6 +50,8 @@ MAX_REASON = 1_000
 """Characters of a reason or an error in a message: Greengrass Lite closes the connection at about 7 kB."""
 MAX_COMMANDS = 100
 """What may wait to be obeyed; whoever may publish commands must not fill the memory with them."""
+MAX_ERROR = 400
+"""Characters of the error in a response, which may take six bytes each; MaxMessageBytes is at least 4,000."""
 MAX_ERRORS = 10
 """Errors of a configuration in a message; the log has all."""
 
@@ -294,21 +296,21 @@ class Component:
 
     def _obey(self, payload: bytes) -> None:
         """Carry out a command and answer it."""
-        request, error, results = None, None, 0
+        request, error, results = commands.request_of(payload), None, 0
         try:
             command = commands.parse(payload)
-            request = command.request
-            if isinstance(command, commands.StatusRequest):
+            if not self._publishes_to_iot_core:
+                error = "nothing is published to AWS IoT Core but this: set PublishToIoTCore"
+            elif isinstance(command, commands.StatusRequest):
                 self._publish_status("requested")
             elif self._works.office:
                 results = self._works.office.resend(command)
             else:
                 error = "the ledger is not open: " + (self._blocked or "starting")
-        except (msgspec.DecodeError, ValueError) as problem:
+        except (msgspec.DecodeError, ValueError, Blocked) as problem:
             error = str(problem)
-        response = commands.Response(
-            "edge-inspector/response/1", self._thing, request, _short(error), results
-        )
+        error = error and error[:MAX_ERROR]
+        response = commands.Response("edge-inspector/response/1", self._thing, request, error, results)
         self._publish("commands/response", response)
 
     def _count(self, judged: Judged) -> None:
@@ -336,8 +338,8 @@ class Component:
             self._publish_status("stop")
         except Blocked as reason:
             log.error("status not published", extra={"cause": str(reason)})
-        self._greengrass.close()
         self._works.close()
+        self._greengrass.close()
 
     def _publish_status(self, event: StatusEvent) -> None:
         self._status.restart()
@@ -373,13 +375,21 @@ class Component:
         )
 
     def _publish(self, kind: str, message: msgspec.Struct) -> None:
-        """Publish to IoT Core what is not worth a place in the ledger: if it fails, the next will do."""
-        if not self._is_connected or (self._settings and not self._settings.publish_to_iot_core):
+        """Publish to IoT Core what is not worth a place in the ledger: if it fails, the next will do.
+
+        Who asks is answered also where nothing else is published there.
+        """
+        is_wanted = self._publishes_to_iot_core or kind == "commands/response"
+        if not self._is_connected or not is_wanted:
             return
         try:
-            self._greengrass.publish_to_iot_core(self._topic(kind), msgspec.json.encode(message))
+            self._greengrass.tell_iot_core(self._topic(kind), msgspec.json.encode(message))
         except _IPC_ERRORS as error:
             log.warning("not published", extra={"kind": kind, "cause": str(error)})
+
+    @property
+    def _publishes_to_iot_core(self) -> bool:
+        return self._settings is None or self._settings.publish_to_iot_core
 
     def _topic(self, kind: str) -> str:
         prefix = self._settings.topic_prefix if self._settings else Settings().topic_prefix

@@ -88,7 +88,7 @@ class Office:
         if republished := self.ledger.republish(REPUBLISH_S):
             log.info("publishing the last minute again", extra={"results": republished})
         for courier in self._couriers:
-            courier.retry()
+            courier.reconnected()
 
     def resend(self, request: Resend) -> int:
         """Publish a range of results to IoT Core again; return how many of them the ledger has.

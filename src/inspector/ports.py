@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -49,6 +50,14 @@ class Denied(Exception):
 
 class Unreachable(Exception):
     """This publish failed now and may succeed later."""
+
+
+class Disconnected(Unreachable):
+    """There is no connection, or it broke while this was under way."""
+
+
+class Busy(Exception):
+    """As much is under way to the target as it bears: there will be room in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +199,15 @@ class Ledger(Protocol):
     def park(self, seq: int, target: Target, error: str) -> None: ...
 
 
-class Publish(Protocol):
-    """Publishes one message to one target; raises Refused, Denied or Unreachable."""
+TIMEOUT_S = 10.0
+"""How long a reply of Greengrass is waited for."""
 
-    def __call__(self, topic: str, payload: bytes) -> None: ...
+
+class Publish(Protocol):
+    """Sends one message to one target; raises Busy, and nothing is sent.
+
+    The future ends with the reply: None, or Refused, Denied, Unreachable, or an error that only a restart mends.
+    Who waits no longer cancels it.
+    """
+
+    def __call__(self, topic: str, payload: bytes) -> Future[None]: ...

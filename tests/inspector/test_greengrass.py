@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -18,15 +19,17 @@ from edge import held
 from edgehost.configuration_ipc import now_ms
 from edgehost.connection import Connection
 from edgehost.thread import ThreadedHost, run_in_thread
-from inspector.ports import Denied, Unreachable
+from inspector.ports import Busy, Denied, Disconnected, Unreachable
 from inspector.shell import greengrass
 from inspector.shell.greengrass import (
+    MESSAGES,
     CommandReceived,
     ConfigurationChanged,
     ConnectionLost,
     Greengrass,
     TokenRefusedError,
 )
+from inspector_fakes import DEADLINE_S
 from mosquitto_broker import until
 
 COMPONENT = "com.example.Probe"
@@ -85,8 +88,8 @@ def test_what_no_policy_allows_is_denied(adapter: Greengrass, target: str):
     """Publishing elsewhere is Denied, and the error names the topic and the fix."""
     publish = getattr(adapter, target)
     with pytest.raises(Denied, match=r"inspect/edgehost-1/other.*accessControl"):
-        publish("inspect/edgehost-1/other", b"{}")
-    publish(RESULTS, b"{}")
+        publish("inspect/edgehost-1/other", b"{}").result(DEADLINE_S)
+    publish(RESULTS, b"{}").result(DEADLINE_S)
 
 
 def test_changes_of_configuration_are_delivered(
@@ -118,7 +121,7 @@ def test_a_denied_command_topic_does_not_stop_the_component(
     adapter.listen("inspect/another/commands")
     until(lambda: "not subscribed" in caplog.text, "it is said")
     adapter.listen("inspect/another/commands")
-    adapter.publish_to_topic(RESULTS, b"{}")
+    adapter.configuration()
     (record,) = [each for each in caplog.records if each.message == "not subscribed"]
     assert "inspect/another/commands" in record.cause
 
@@ -154,10 +157,11 @@ def test_a_lost_connection_is_said_and_made_again(
     in_host(host, host.host.ipc.disconnect_all)
     lost = mail.get(timeout=10)
     assert isinstance(lost, ConnectionLost) and lost.connection == adapter.connection
-    with pytest.raises(Unreachable):
-        adapter.publish_to_topic(RESULTS, b"{}")
+    for _ in range(20):  # more than may be under way: what fails gives its place back
+        with pytest.raises(Disconnected):
+            adapter.publish_to_topic(RESULTS, b"{}").result(DEADLINE_S)
     adapter.connect()
-    adapter.publish_to_topic(RESULTS, b"{}")
+    adapter.publish_to_topic(RESULTS, b"{}").result(DEADLINE_S)
     assert adapter.connection > lost.connection
 
 
@@ -183,7 +187,7 @@ def test_every_call_has_a_timeout(adapter: Greengrass, host: ThreadedHost):
     """A nucleus that takes a request and never answers is Unreachable after the timeout."""
     adapter._patience_s = 0.2
     with held(host), pytest.raises(Unreachable, match=r"no reply within 0\.2 s"):
-        adapter.publish_to_topic(RESULTS, b"{}")
+        adapter.tell_iot_core(RESULTS, b"{}")
 
 
 def test_a_call_under_way_is_cut_short_when_the_process_is_to_stop(adapter: Greengrass, host: ThreadedHost):
@@ -191,23 +195,109 @@ def test_a_call_under_way_is_cut_short_when_the_process_is_to_stop(adapter: Gree
     with held(host):
         threading.Timer(0.1, adapter.hurry).start()
         with pytest.raises(Unreachable, match="no reply within 1 s"):
-            adapter.publish_to_topic(RESULTS, b"{}")
+            adapter.tell_iot_core(RESULTS, b"{}")
 
 
-def test_replies_that_leave_their_stream_open_leak_nothing(
-    adapter: Greengrass, monkeypatch: pytest.MonkeyPatch
+def test_a_publish_that_is_given_up_is_closed_and_gives_its_place_back(
+    adapter: Greengrass, host: ThreadedHost, monkeypatch: pytest.MonkeyPatch
 ):
-    """Greengrass Lite sets no terminate flag on its replies: the adapter closes each stream itself."""
-    send = Connection.send_message
-    monkeypatch.setattr(
-        Connection,
-        "send_message",
-        lambda self, stream, model, payload, flags=0: send(self, stream, model, payload),
-    )
-    before = operations()
-    for _ in range(100):
-        adapter.publish_to_topic(RESULTS, b"{}")
+    """``cancel`` ends the wait for a nucleus that does not answer, and makes room for others."""
+    _, closed, _ = count_streams(monkeypatch)
+    with held(host):
+        for _ in range(3):
+            replies = [adapter.publish_to_topic(RESULTS, b"{}") for _ in range(MESSAGES)]
+            with pytest.raises(Busy):
+                adapter.publish_to_topic(RESULTS, b"{}")
+            assert all(reply.cancel() for reply in replies)
+        assert len(closed) == 3 * MESSAGES
+
+
+def test_ten_messages_of_15_000_bytes_are_under_way_to_iot_core(adapter: Greengrass, host: ThreadedHost):
+    """More is not sent, for Greengrass Lite would refuse it; one alone may be larger. The local topic has its own
+    ten."""
+    with held(host):
+        small = [adapter.publish_to_iot_core(RESULTS, bytes(1_400)) for _ in range(MESSAGES)]
+        with pytest.raises(Busy):
+            adapter.publish_to_iot_core(RESULTS, b"")
+        adapter.publish_to_topic(RESULTS, b"{}").cancel()
+    for reply in small:
+        reply.result(DEADLINE_S)
+    until(adapter._to_iot_core.is_empty, "nothing lingers")
+    with held(host):
+        large = [adapter.publish_to_iot_core(RESULTS, bytes(7_000)) for _ in range(2)]
+        with pytest.raises(Busy):
+            adapter.publish_to_iot_core(RESULTS, bytes(1_000))
+    for reply in large:
+        reply.result(DEADLINE_S)
+    until(adapter._to_iot_core.is_empty, "nothing lingers")
+    adapter.publish_to_iot_core(RESULTS, bytes(100_000)).result(DEADLINE_S)
+
+
+def test_a_status_waits_for_room_and_goes_before_the_results(adapter: Greengrass, host: ThreadedHost):
+    """What is told to IoT Core counts like a result, and is not kept out by those that follow one another."""
+    adapter._patience_s = 0.2
+    with held(host):
+        replies = [adapter.publish_to_iot_core(RESULTS, b"{}") for _ in range(MESSAGES)]
+        with pytest.raises(Unreachable, match=r"no room on the way to AWS IoT Core within 0\.2 s"):
+            adapter.tell_iot_core(RESULTS, b"{}")
+    adapter._patience_s = DEADLINE_S
+    adapter.tell_iot_core(RESULTS, b"{}")
+    assert all(reply.done() for reply in replies)
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_what_was_accepted_lingers_unless_the_nucleus_has_a_spool(
+    adapter: Greengrass, monkeypatch: pytest.MonkeyPatch, listens: bool
+):
+    """Only classic Greengrass, which has a spool, serves validation requests: for any other a message counts a
+    little longer than until its reply."""
+    monkeypatch.setattr(greengrass, "LINGER_S", 1.0)
+    if listens:
+        adapter.listen(COMMANDS)
+        adapter.configuration()
+    started_s = time.monotonic()
+    adapter.publish_to_iot_core(RESULTS, b"{}").result(DEADLINE_S)
+    until(adapter._to_iot_core.is_empty, "it is over")
+    assert (time.monotonic() - started_s < 1.0) == listens
+
+
+@pytest.mark.parametrize("is_terminated", [True, False])
+def test_ten_thousand_publishes_leak_nothing(
+    adapter: Greengrass, monkeypatch: pytest.MonkeyPatch, mail: queue.SimpleQueue, is_terminated: bool
+):
+    """Whether a reply ends its stream, as on classic Greengrass, or leaves it open, as on Lite: each stream is closed
+    once, one is open at most, and the connection lives on."""
+    opened, closed, ended = count_streams(monkeypatch)
+    if not is_terminated:
+        send = Connection.send_message
+        leave_open = lambda self, stream, model, payload, flags=0: send(self, stream, model, payload)  # noqa: E731
+        monkeypatch.setattr(Connection, "send_message", leave_open)
+    adapter.publish_to_topic(RESULTS, b"{}").result(DEADLINE_S)
+    before, threads = operations(), threading.active_count()
+    for _ in range(1_000):
+        for reply in [adapter.publish_to_topic(RESULTS, b"{}") for _ in range(MESSAGES)]:
+            reply.result(DEADLINE_S)
+        until(adapter._to_topic.is_empty, "there is room again")
+    until(lambda: len(ended) >= 10_000, "streams have ended")
+    assert len(opened) == 10_001
+    assert len(closed) == 10_000  # the last one is closed by the next reply
     until(lambda: operations() <= before + 2, "closed operations are freed")
+    assert threading.active_count() == threads
+    assert mail.empty()
+
+
+def count_streams(monkeypatch: pytest.MonkeyPatch) -> tuple[list[None], list[None], list[None]]:
+    """Grow by one for each operation of the SDK that is activated, closed, and has ended."""
+    counts: tuple[list[None], list[None], list[None]] = ([], [], [])
+    for name, count in zip(("_activate", "close", "_on_continuation_closed"), counts, strict=True):
+        real = getattr(ClientOperation, name)
+
+        def counted(self, *args, real=real, count=count, **kwargs):
+            count.append(None)
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(ClientOperation, name, counted)
+    return counts
 
 
 def operations() -> int:

@@ -283,13 +283,32 @@ def test_a_new_process_publishes_the_last_minute_again(edge: Edge):
     assert len({each["id"] for each in results}) == 2
 
 
-@pytest.mark.parametrize("depth", [1_000, 50_000])
-def test_no_command_kills_it(edge: Edge, depth: int):
-    """A command that is nested without end is answered like any other nonsense."""
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b'{"x": ' + b"[" * 1_000 + b"]" * 1_000 + b', "command": "status"}',
+        b'{"x": ' + b"[" * 50_000 + b"]" * 50_000 + b', "command": "status"}',
+        b'{"command": "' + b"x" * 1_000_000 + b'"}',
+        b"\x00\xff" * 5_000,
+    ],
+    ids=["deep", "deeper", "large", "binary"],
+)
+def test_no_command_kills_it(edge: Edge, nonsense: bytes):
+    """A command that is nested without end, or of a megabyte, is answered like any other nonsense, in bounds."""
     edge.start()
-    nonsense = b'{"x": ' + b"[" * depth + b"]" * depth + b', "command": "status"}'
-    assert edge.command(nonsense)["error"]
+    response = edge.command(nonsense)
+    jsonschema.validate(response, schema("response"))
+    assert 0 < len(response["error"]) <= 400
     assert edge.command({"command": "status"})["error"] is None
+
+
+def test_a_command_is_answered_where_nothing_else_is_published(edge: Edge):
+    """With PublishToIoTCore off a resend is no silent zero: the answer names the setting."""
+    edge.deploy(PublishToIoTCore=False)
+    until(lambda: "INFO inspecting" in edge.log, "it runs")
+    response = edge.command({"command": "resend", "ledger": "0123", "first": 1, "last": 2, "request": "r"})
+    assert "PublishToIoTCore" in response["error"]
+    assert (response["request"], edge.statuses) == ("r", [])
 
 
 def test_a_deployment_with_an_invalid_configuration_is_rejected_with_every_error(edge: Edge):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 MAX_RESEND = 1_000
+MAX_BYTES = 10_000
+"""Of a command: far more than any takes."""
 
 Seq = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 RequestId = Annotated[str, msgspec.Meta(max_length=128)]
@@ -48,12 +50,33 @@ class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many results will be published again."""
 
 
+class _Addressed(msgspec.Struct, frozen=True):
+    """What can be told of a command that is wrong otherwise."""
+
+    request: RequestId | None = None
+
+
 def parse(payload: bytes) -> Command:
     """Parse a command; raise ``msgspec.DecodeError`` that says what is wrong with it."""
+    command: Command = _decode(payload, Command)
+    return command
+
+
+def request_of(payload: bytes) -> str | None:
+    """The ``request`` of a command that may be wrong otherwise, where it can be read."""
     try:
-        command: Command = msgspec.json.decode(payload, type=Command)
+        addressed: _Addressed = _decode(payload, _Addressed)
+    except msgspec.DecodeError:
+        return None
+    return addressed.request
+
+
+def _decode(payload: bytes, kind: Any) -> Any:
+    if len(payload) > MAX_BYTES:
+        raise msgspec.DecodeError(f"a command has at most {MAX_BYTES} bytes, this one has {len(payload)}")
+    try:
+        return msgspec.json.decode(payload, type=kind)
     except UnicodeDecodeError as error:
         raise msgspec.DecodeError(f"a command is UTF-8: {error}") from error
     except RecursionError as error:
         raise msgspec.DecodeError("a command is not nested so deeply") from error
-    return command

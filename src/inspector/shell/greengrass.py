@@ -1,6 +1,6 @@
 """Greengrass IPC: configuration, publishes, commands, state. The only importer of awsiot.
 
-1. Every call has a timeout, and closes its stream, which the SDK leaves open where a reply does not end it.
+1. Every call can be given up, and closes its stream, which the SDK leaves open where a reply does not end it.
 2. The SDK never reconnects: a broken connection is replaced by ``connect``, which subscribes again.
 3. What comes in is handed to ``deliver``, from the SDK's own thread, and handled elsewhere.
 """
@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -22,14 +23,22 @@ from awsiot import eventstreamrpc as rpc
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 
-from inspector.ports import Denied, Refused, Unreachable
+from inspector.ports import TIMEOUT_S, Busy, Denied, Disconnected, Refused, Unreachable
+from inspector.shell.budget import Budget, Send
+from inspector.shell.exchange import Exchanges
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S = 10.0
+MESSAGES, MESSAGES_BYTES = 10, 15_000
+"""What Greengrass Lite bears on its way to AWS IoT Core; to exceed the bytes costs a place until it reconnects."""
+ENVELOPE_BYTES = 16
+"""What MQTT adds to a topic and a payload."""
+LINGER_S = 0.25
+"""Greengrass Lite says yes when a message is sent; AWS IoT Core acknowledges it a round trip later."""
 CONNECT_S = 3.0
 HANDSHAKES_CUT = 5
 _SLICE_S = 0.1
+VALIDATION = "new_subscribe_to_validate_configuration_updates"
 SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 
 
@@ -79,6 +88,9 @@ class Greengrass:
     def __init__(self, deliver: Callable[[Event], None]) -> None:
         self._deliver = deliver
         self._client: GreengrassCoreIPCClient | None = None
+        self._exchanges = Exchanges()
+        self._to_topic = Budget(MESSAGES, math.inf, lambda: 0.0)
+        self._to_iot_core = Budget(MESSAGES, MESSAGES_BYTES, self._linger_s)
         self._subscriptions: dict[str, _Stream] = {}
         self._handshakes_cut = 0
         self.connection = 0
@@ -119,6 +131,7 @@ class Greengrass:
         self.connection += 1
         client, self._client = self._client, None
         self._subscriptions = {}
+        self._exchanges = Exchanges()
         if client:
             client.close()
 
@@ -128,18 +141,42 @@ class Greengrass:
         response = self._call("new_get_configuration", request)
         return dict(response.value or {})
 
-    def publish_to_topic(self, topic: str, payload: bytes) -> None:
+    def publish_to_topic(self, topic: str, payload: bytes) -> Future[None]:
         """Publish to components on this device, as a binary message: Greengrass Lite chokes on long JSON lists."""
         message = model.PublishMessage(binary_message=model.BinaryMessage(message=payload))
         request = model.PublishToTopicRequest(topic=topic, publish_message=message)
-        self._call("new_publish_to_topic", request, topic)
+        return self._to_topic.send(len(payload), lambda: self._send("new_publish_to_topic", request, topic))
 
-    def publish_to_iot_core(self, topic: str, payload: bytes) -> None:
+    def publish_to_iot_core(self, topic: str, payload: bytes) -> Future[None]:
         """Publish to AWS IoT Core at QoS 1. That Greengrass accepts a message does not mean it was delivered."""
+        size_bytes, send = self._to_iot_core_request(topic, payload)
+        return self._to_iot_core.send(size_bytes, send)
+
+    def tell_iot_core(self, topic: str, payload: bytes) -> None:
+        """Publish to AWS IoT Core as soon as there is room, and wait for the reply."""
+        size_bytes, send = self._to_iot_core_request(topic, payload)
+        started_s = time.monotonic()
+        while True:
+            try:
+                self._await(self._to_iot_core.send_soon(size_bytes, send, _SLICE_S))
+                return
+            except Busy:
+                if time.monotonic() - started_s > self._patience_s:
+                    cause = f"no room on the way to AWS IoT Core within {self._patience_s:g} s"
+                    raise Unreachable(cause) from None
+
+    def _to_iot_core_request(self, topic: str, payload: bytes) -> tuple[int, Send]:
+        """How much a message takes of the budget, and what sends it."""
         request = model.PublishToIoTCoreRequest(
             topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload
         )
-        self._call("new_publish_to_iot_core", request, topic)
+        size_bytes = len(topic) + len(payload) + ENVELOPE_BYTES
+        return size_bytes, lambda: self._send("new_publish_to_iot_core", request, topic)
+
+    def _linger_s(self) -> float:
+        """Classic Greengrass, told from Lite by its asking for validation, takes all that fits into its spool."""
+        validation = self._subscriptions.get(VALIDATION)
+        return 0.0 if validation and validation.is_open else LINGER_S
 
     def report_running(self) -> None:
         """Tell Greengrass that the component works. Raises Unreachable."""
@@ -167,7 +204,7 @@ class Greengrass:
         validation = model.SubscribeToValidateConfigurationUpdatesRequest()
         commands = model.SubscribeToIoTCoreRequest(topic_name=command_topic, qos=model.QOS.AT_LEAST_ONCE)
         self._subscribe("new_subscribe_to_configuration_update", configuration, self._on_configuration)
-        self._subscribe("new_subscribe_to_validate_configuration_updates", validation, self._on_validation)
+        self._subscribe(VALIDATION, validation, self._on_validation)
         self._subscribe("new_subscribe_to_iot_core", commands, self._on_command, command_topic, renew=renew)
 
     def _subscribe(
@@ -200,29 +237,30 @@ class Greengrass:
     def _on_command(self, event: model.IoTCoreMessage) -> None:
         self._deliver(CommandReceived(bytes(event.message.payload or b"")))
 
-    def _call(self, name: str, request: Any, topic: str | None = None) -> Any:
+    def _call(self, name: str, request: Any) -> Any:
         """Send a request and return its reply."""
-        client = self._client
-        if client is None:
-            raise Unreachable("not connected to Greengrass")
-        operation = None
-        try:
-            operation = getattr(client, name)()
-            self._await(operation.activate(request))
-            return self._await(operation.get_response())
-        except Exception as error:  # the publish's boundary: whatever it was, it has a place in _explain
-            raise _explain(error, topic) from error
-        finally:
-            if operation is not None:
-                operation.close()
+        return self._await(self._send(name, request))
 
-    def _await(self, future: Future[Any]) -> Any:
-        """The future's result, unless patience ends first, which may get shorter meanwhile."""
+    def _send(self, name: str, request: Any, topic: str | None = None) -> Future[Any]:
+        """Send a request; the future is its reply, and has the error if it was not even sent."""
+        client = self._client
+        try:
+            if client is None:
+                raise Disconnected("not connected to Greengrass")
+            operation = getattr(client, name)()
+            return self._exchanges.send(operation, request, lambda error: _explain(error, topic))
+        except Exception as error:  # noqa: BLE001  # the publish's boundary: whatever it was, it has a place in _explain
+            unsent: Future[Any] = Future()
+            unsent.set_exception(_explain(error, topic))
+            return unsent
+
+    def _await(self, reply: Future[Any]) -> Any:
+        """The reply, unless patience ends first, which may get shorter meanwhile."""
         started_s = time.monotonic()
-        while not wait([future], _SLICE_S).done:
-            if time.monotonic() - started_s > self._patience_s:
-                raise FutureTimeoutError(f"no reply within {self._patience_s:g} s")
-        return future.result()
+        while not wait([reply], _SLICE_S).done:
+            if time.monotonic() - started_s > self._patience_s and reply.cancel():
+                raise Unreachable(f"no reply within {self._patience_s:g} s")
+        return reply.result()
 
 
 class _Lifecycle(rpc.LifecycleHandler):
@@ -253,7 +291,7 @@ class _Stream(rpc.StreamResponseHandler):
         self.is_over = False
         self.cause = cause
         """Why it could not be opened, the last time that was said."""
-        self._is_open = False
+        self.is_open = False
         self._on_event = on_event
         self._report_lost = report_lost
         self._operation: Any = None
@@ -272,7 +310,7 @@ class _Stream(rpc.StreamResponseHandler):
         if error := reply.exception():
             self._fail(name, error)
         else:
-            self._is_open = True
+            self.is_open = True
 
     def _fail(self, name: str, error: BaseException) -> None:
         self.is_over = True
@@ -283,7 +321,7 @@ class _Stream(rpc.StreamResponseHandler):
 
     def close(self) -> None:
         """End it without telling."""
-        self._is_open = False
+        self.is_open = False
         if self._operation is not None:
             self._operation.close()
 
@@ -295,17 +333,24 @@ class _Stream(rpc.StreamResponseHandler):
 
     def on_stream_closed(self) -> None:
         self.is_over = True
-        if self._is_open:
+        if self.is_open:
             self._report_lost("a subscription was closed")
 
 
 def _explain(error: BaseException, topic: str | None) -> Exception:
-    """What an SDK exception means for a publisher. ``str`` of the SDK's errors may be empty, hence ``repr``."""
-    if isinstance(error, model.UnauthorizedError):
-        fix = "add it to accessControl in the component's configuration"
-        return Denied(
-            f"not authorized to use {topic}: {error!r}; {fix}" if topic else f"not authorized: {error!r}"
-        )
-    if isinstance(error, model.InvalidArgumentsError):
-        return Refused(f"Greengrass refused the request: {error!r}")
+    """What an error means for a publisher. ``str`` of the SDK's errors may be empty, hence ``repr``."""
+    match error:
+        case Disconnected():
+            return error
+        case model.UnauthorizedError():
+            fix = "add it to accessControl in the component's configuration"
+            return Denied(
+                f"not authorized to use {topic}: {error!r}; {fix}" if topic else f"not authorized: {error!r}"
+            )
+        case model.InvalidArgumentsError():
+            return Refused(f"Greengrass refused the request: {error!r}")
+        case model.InvalidTokenError():
+            return TokenRefusedError(f"Greengrass does not know this process any more: {error!r}")
+        case rpc.ConnectionClosedError() | rpc.StreamClosedError() | AwsCrtError():
+            return Disconnected(repr(error))
     return Unreachable(repr(error))
