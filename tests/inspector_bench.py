@@ -28,7 +28,7 @@ class Bench:
     def __init__(self, work: Path, **settings: Any) -> None:
         self.work = work
         self.images = work / "images"
-        self.images.mkdir()
+        self.images.mkdir(exist_ok=True)
         self.settings = Settings(**({"settle_milliseconds": 0, "rescan_seconds": 0.05} | settings))
         self.detector = FakeDetector()
         self.failures: list[Exception] = []
@@ -40,13 +40,18 @@ class Bench:
         self.ledger = SqliteLedger(self.work / "ledger.sqlite")
         archive = None
         if self.settings.after_inspection == "archive":
-            archive = Archive(self.work / "archive", ROOM)
+            archive = Archive(self.work / self.settings.archive_directory, ROOM)
         claims = Claims(self.settings, archive)
         examiner = Examiner("line-3", self.ledger.id, self.settings, self.detector)
         keeper = DirectoryKeeper(self.work, ROOM)
         self.pipeline = self.pipeline_type(examiner, claims, self.ledger, keeper, ("iot_core",))
-        self.watcher = Watcher(self.images, self.settings, self.ledger.is_inspected)
+        self.watch()
         return self.pipeline
+
+    def watch(self) -> Watcher:
+        """A watcher that knows nothing yet."""
+        self.watcher = Watcher(self.images, self.settings, self.ledger.is_inspected)
+        return self.watcher
 
     def kill(self) -> None:
         """End as a killed process does: what is open is rolled back, and nobody says goodbye."""
@@ -79,7 +84,7 @@ class Bench:
         """What the threads of a line do, in this one: so that an effect can be cut off."""
         pipeline = self.open()
         for entry in self.ledger.unsettled():
-            pipeline.finish(entry)
+            pipeline.resume(entry, threading.Event())
         stop = threading.Event()
         for candidate in self.watcher.candidates(stop):
             if taken := pipeline.take(candidate, stop):

@@ -63,6 +63,8 @@ class DirectoryKeeper:
     def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> tuple[str, ...]:
         """Keep the image of an entry; return the ids of those that were removed to make room for it.
 
+        One that is kept already is not looked for again: its file may be gone by now.
+
         ``raw`` is the detections down to 0.05 as JSON; ``data`` is the file's content, None: it is read again.
         Raises ImageGoneError where the file is no longer there as it was, and Blocked where the disk fails.
         """
@@ -71,11 +73,13 @@ class DirectoryKeeper:
         sidecar = Sidecar(
             SCHEMA, entry.id, entry.seq, entry.keep, image.name, _json(entry.message), _json(raw)
         )
+        document, path = msgspec.json.encode(sidecar), directory / f"{entry.id}.json"
         try:
-            with _content(entry, data) as reader:
-                _write_durably(image, reader)
-            _write_durably(directory / f"{entry.id}.json", io.BytesIO(msgspec.json.encode(sidecar)))
-            self._add(_describe(directory, sidecar))
+            if not (entry.id in self._kept and path.read_bytes() == document):
+                with _content(entry, data) as reader:
+                    _write_durably(image, reader)
+                _write_durably(path, io.BytesIO(document))
+                self._add(_describe(directory, sidecar))
             return self._make_room() if self._size_bytes > self._max_bytes else ()
         except OSError as error:
             raise Blocked(f"kept image {image}", error.strerror, _FIX) from error

@@ -258,3 +258,14 @@ def test_two_reasons(tmp_path: Path, image: Path) -> None:
     keeper.keep(replace(uncertain(1, image), keep=("audit", "uncertain")), b"[]", b"x" * 1_000)
     keeper.keep(replace(uncertain(2, image), keep=("audit",)), b"[]", b"x" * 1_000)
     assert keeper.keep(uncertain(3, image), b"[]", b"x" * 1_000) == (inspection_id(2),)
+
+
+def test_kept_before(tmp_path: Path, image: Path) -> None:
+    """What an earlier run kept, and could not put on record, stays kept though its file is gone by now."""
+    due = uncertain(1, image)
+    DirectoryKeeper(tmp_path, ROOM).keep(due, b"[]", b"content")
+    image.unlink()
+    assert DirectoryKeeper(tmp_path, ROOM).keep(due, b"[]", None) == ()
+    assert kept(tmp_path) == sorted(pair(1))
+    with pytest.raises(ImageGoneError):  # of another verdict on it, the message would not be this
+        DirectoryKeeper(tmp_path, ROOM).keep(replace(due, message=b'{"seq":2}'), b"[]", None)
