@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 import stat
+import uuid
 from io import FileIO
 from pathlib import Path
 from threading import Event, Lock
@@ -23,7 +24,7 @@ from inspector.core.naming import capture_time, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
 from inspector.shell.archive import Archive
-from inspector.shell.files import open_regular, pinned
+from inspector.shell.files import is_being_written, open_regular, pinned
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +35,31 @@ _FIX_SETTLE = {
     "delete": "give the component's user the right to remove it",
     "leave": f"give the component's user the right to write there, or move it out of {CLAIMED} yourself",
 }
+FIX_WRITER = "let the camera close each file, or rename it into place"
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO)
 """One file's own trouble, as long as its directory lets it be claimed."""
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
 """How often a file that is still written to after it settled is read again, a settling time apart."""
+_PAUSE_S = 0.1
+"""How far apart at least."""
 
 
 def claimed_before(root: Path, settings: Settings) -> list[Candidate]:
-    """Files that an earlier run claimed, in order of capture time; their place tells the path that they had."""
+    """Files that an earlier run claimed, in order of capture time; their place tells the path that they had.
+
+    What was made for a claim that did not come about is removed.
+    """
     found = []
-    for directory, _, names in os.walk(root):  # passes over what it cannot list; follows no symlink
-        if Path(directory).relative_to(root).parts[-2:-1] == (CLAIMED,):
-            found += [_claimed_before(root, Path(directory, name), settings) for name in names]
+    for name, _, names in os.walk(root):  # passes over what it cannot list; follows no symlink
+        directory = Path(name)
+        if directory.parent.name == CLAIMED:
+            found += [_claimed_before(root, directory / each, settings) for each in names]
+            _remove_if_empty(directory)
+            _remove_if_empty(directory.parent)
+        elif directory.name == CLAIMED:
+            _remove_if_empty(directory)
     return sorted((each for each in found if each), key=lambda each: each.captured_at)
 
 
@@ -103,16 +115,32 @@ class Claims:
         if self._settings.after_inspection == "leave" or _is_claimed(source):
             return source
         claimed = source.parent / CLAIMED
+        directory = claimed / uuid.uuid4().hex  # never one that the ledger may still know of another file
         if claimed.is_symlink():
             raise Blocked(f"directory {claimed}", "it is a symlink", "remove it")
         with self._lock, pinned(source.parent) as parent:
-            directory = claimed / f"{candidate.mtime_ns}-{(parent / source.name).lstat().st_ino}"
             for each in (claimed, directory):
                 with pinned(each.parent) as above:
                     (above / each.name).mkdir(mode=0o750, exist_ok=True)
             with pinned(directory) as target:
                 (parent / source.name).rename(target / source.name)
         return directory / source.name
+
+    def unclaimed(self, entry: Entry) -> Candidate | None:
+        """The file of an entry where a power cut has undone its claim, which was before the entry was made durable.
+
+        What lies there looks the same; only its content tells whether it is.
+        """
+        if not _is_claimed(entry.source) or os.path.lexists(entry.source):
+            return None
+        source = entry.source.parents[2] / entry.source.name
+        try:
+            status = source.lstat()
+        except OSError:
+            return None  # it was settled, and the ledger could not say so any more
+        is_same = (status.st_mtime_ns, status.st_size) == (entry.mtime_ns, entry.size_bytes)
+        is_same = is_same and stat.S_ISREG(status.st_mode)
+        return describe(entry.path, source, status, self._settings) if is_same else None
 
     def _read(self, candidate: Candidate, source: Path, stop: Event) -> Claimed | None:
         fault = None
@@ -140,21 +168,28 @@ class Claims:
     def _read_unchanged(
         self, file: FileIO, candidate: Candidate, stop: Event
     ) -> tuple[bytes | None, os.stat_result] | None:
-        """Read a file; one that still changes is read again once it has settled. None: stopped before that."""
+        """Read a file; one that still changes is read again once it has settled. None: stopped before that.
+
+        Who opened a file for writing just before the claim writes into the claimed one: nobody can open that one
+        any more, so what is read of it while it has no writer is final.
+        """
         version = (candidate.mtime_ns, candidate.size_bytes)
         max_bytes = int(self._settings.max_image_megabytes * 1e6)
         for _ in range(_PATIENCE):
+            has_writer = is_being_written(file.fileno())
             size_bytes = os.fstat(file.fileno()).st_size
             file.seek(0)
             data = file.read(size_bytes + 1) if size_bytes <= max_bytes else None
             status = os.fstat(file.fileno())
-            if (status.st_mtime_ns, status.st_size) == version:
+            if (status.st_mtime_ns, status.st_size) == version and not has_writer:
                 break
             version = (status.st_mtime_ns, status.st_size)
-            if stop.wait(self._settings.settle_milliseconds / 1000):
+            if stop.wait(max(self._settings.settle_milliseconds / 1000, _PAUSE_S)):
                 return None
         else:
-            log.warning("file still written to, taken as it is", extra={"path": legible(candidate.path)})
+            cause = "it is open for writing" if has_writer else "it keeps changing"
+            extra = {"path": legible(candidate.path), "cause": cause, "fix": FIX_WRITER}
+            log.warning("file still written to, taken as it is", extra=extra)
         return data, status
 
     def settle(self, entry: Entry) -> bool:
