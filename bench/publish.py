@@ -95,6 +95,8 @@ def main() -> None:
         for target in targets:
             rate = measure(ledger, target, adapter, options.results, b"x" * options.payload)
             print(f"{target:<9} {rate:7.0f} results/s")
+        while len(host.host.iot_core.spool):
+            time.sleep(0.01)
         adapter.close()
         ledger.close()
 
