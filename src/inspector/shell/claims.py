@@ -24,6 +24,7 @@ from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
 from inspector.shell.archive import Archive
 from inspector.shell.files import open_regular, pinned
+from inspector.shell.leases import is_being_written
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,15 @@ _FIX_SETTLE = {
     "delete": "give the component's user the right to remove it",
     "leave": f"give the component's user the right to write there, or move it out of {CLAIMED} yourself",
 }
+FIX_WRITER = "let the camera close each file, or rename it into place"
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO)
 """One file's own trouble, as long as its directory lets it be claimed."""
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
 """How often a file that is still written to after it settled is read again, a settling time apart."""
+_PAUSE_S = 0.1
+"""How far apart at least."""
 
 
 def claimed_before(root: Path, settings: Settings) -> list[Candidate]:
@@ -140,21 +144,28 @@ class Claims:
     def _read_unchanged(
         self, file: FileIO, candidate: Candidate, stop: Event
     ) -> tuple[bytes | None, os.stat_result] | None:
-        """Read a file; one that still changes is read again once it has settled. None: stopped before that."""
+        """Read a file; one that still changes is read again once it has settled. None: stopped before that.
+
+        Who opened a file for writing just before the claim writes into the claimed one: nobody can open that one
+        any more, so what is read of it while it has no writer is final.
+        """
         version = (candidate.mtime_ns, candidate.size_bytes)
         max_bytes = int(self._settings.max_image_megabytes * 1e6)
         for _ in range(_PATIENCE):
+            has_writer = is_being_written(file.fileno())
             size_bytes = os.fstat(file.fileno()).st_size
             file.seek(0)
             data = file.read(size_bytes + 1) if size_bytes <= max_bytes else None
             status = os.fstat(file.fileno())
-            if (status.st_mtime_ns, status.st_size) == version:
+            if (status.st_mtime_ns, status.st_size) == version and not has_writer:
                 break
             version = (status.st_mtime_ns, status.st_size)
-            if stop.wait(self._settings.settle_milliseconds / 1000):
+            if stop.wait(max(self._settings.settle_milliseconds / 1000, _PAUSE_S)):
                 return None
         else:
-            log.warning("file still written to, taken as it is", extra={"path": legible(candidate.path)})
+            cause = "it is open for writing" if has_writer else "it keeps changing"
+            extra = {"path": legible(candidate.path), "cause": cause, "fix": FIX_WRITER}
+            log.warning("file still written to, taken as it is", extra=extra)
         return data, status
 
     def settle(self, entry: Entry) -> bool:

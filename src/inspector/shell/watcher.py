@@ -1,7 +1,8 @@
 """The image directory -> settled files, in order. The only importer of inotify.
 
 1. A file renamed into place is settled at once; one written in place when it is closed and has not changed for
-   the settling time. Of a file found by listing nobody can tell whether it is closed: the settling time decides.
+   the settling time. Whether a file found by listing is closed a lease tells; where there are none (another
+   owner's files, most network mounts) the settling time decides.
 2. The directory is also listed from time to time: queues overflow, and network mounts have no events.
 3. Hidden and temporary names are left alone, and so is what is no regular file: nothing follows a symlink.
 4. No wall clock: it jumps, and that of a network mount is another one.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import stat
 import time
@@ -24,7 +26,9 @@ from inotify_simple import INotify, flags
 from inspector.core.naming import is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
-from inspector.shell.claims import claimed_before, describe
+from inspector.shell.claims import FIX_WRITER, claimed_before, describe
+from inspector.shell.files import open_regular
+from inspector.shell.leases import is_being_written
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ _ENTERED = flags.CREATE | flags.MOVED_TO
 _OPTIONS = flags.ONLYDIR | flags.DONT_FOLLOW | flags.EXCL_UNLINK
 _WAKE_S = 0.2
 """How long a wait for events may keep the stop event from being seen."""
+_LONG_OPEN_S = 10.0
+"""A file that is open for writing for so long is remarked on."""
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _FIX_WATCHES = "raise fs.inotify.max_user_watches; until then RescanSeconds decides how soon files are seen"
 _FIX_DIRECTORY = "let the component's user read it, or give it a name that begins with a dot"
@@ -79,6 +85,7 @@ class Watcher:
         self._unreadable: set[str] = set()
         self._pending: dict[str, Pending] = {}
         self._being_written: set[str] = set()
+        self._open_since: dict[str, float] = {}
         self._taken: dict[str, Version] = {}
         self._remarked: set[str] = set()
 
@@ -94,6 +101,7 @@ class Watcher:
                 # Before anything settles: an event may tell that a file that was listed is being written.
                 self._listen(next_scan_s)
                 yield from self._settled()
+                self._remark_long_open()
         except OSError as error:
             raise Blocked(f"image directory {self._root}", error, _FIX) from error
         finally:
@@ -190,16 +198,38 @@ class Watcher:
             pending = self._pending.pop(path)
             status = self._regular(path)
             if status is None:
-                continue
-            if _version(status) != pending.version:
+                self._open_since.pop(path, None)
+            elif _version(status) != pending.version:
                 self._notice(path, now_s + self._settle_s)
             elif self._is_inspected(path, status.st_mtime_ns, status.st_size):
                 self._taken[path] = pending.version
+            elif self._has_writer(path):
+                self._open_since.setdefault(path, now_s)
+                self._notice(path, now_s + max(self._settle_s, _WAKE_S))
             else:
+                self._open_since.pop(path, None)
                 ready.append(describe(path, self._root / path, status, self._settings))
         for candidate in sorted(ready, key=lambda each: each.captured_at):
             self._take(candidate)
             yield candidate
+
+    def _has_writer(self, path: str) -> bool | None:
+        try:
+            descriptor = open_regular(self._root / path)
+        except OSError:
+            return None  # whoever claims it finds out why, and says so
+        try:
+            return is_being_written(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _remark_long_open(self) -> None:
+        long_ago_s = time.monotonic() - _LONG_OPEN_S
+        for path in [path for path, since_s in self._open_since.items() if since_s < long_ago_s]:
+            self._open_since[path] = math.inf
+            cause = f"its writer has had it open for more than {_LONG_OPEN_S:g} s"
+            extra = {"path": legible(path), "cause": cause, "fix": FIX_WRITER}
+            log.warning("file not inspected until it is closed", extra=extra)
 
     def _take(self, candidate: Candidate) -> None:
         """A file that is left in place is found again at each scan: remember which version is under way."""
@@ -218,6 +248,7 @@ class Watcher:
             fix = "none needed: listing instead"
             log.warning("file events lost", extra={"cause": "queue overflow", "fix": fix})
             self._being_written.clear()
+            self._open_since.clear()
             self._scan("")
             return
         directory = self._directories.get(descriptor)
@@ -241,19 +272,22 @@ class Watcher:
     def _heed_file(self, path: str, mask: int) -> None:
         if mask & _LEFT:
             self._being_written.discard(path)
+            self._open_since.pop(path, None)
             self._remarked.discard(path)
             self._taken.pop(path, None)
-        elif mask & flags.MODIFY or (mask & flags.CREATE and self._is_empty(path)):
+        elif mask & flags.MODIFY or (mask & flags.CREATE and self._is_about_to_be_filled(path)):
             self._being_written.add(path)
+            self._open_since.setdefault(path, time.monotonic())
             self._pending.pop(path, None)
         else:
             self._being_written.discard(path)
+            self._open_since.pop(path, None)
             self._notice(path, time.monotonic() + (0 if mask & flags.MOVED_TO else self._settle_s))
 
-    def _is_empty(self, path: str) -> bool:
-        """A new empty file has a writer that is about to fill it; any other was linked into place, complete."""
+    def _is_about_to_be_filled(self, path: str) -> bool:
+        """A new empty file has a writer, unless it was linked into place as any other new file was, complete."""
         status = self._regular(path)
-        return status is not None and status.st_size == 0
+        return status is not None and status.st_size == 0 and self._has_writer(path) is not False
 
 
 def _version(status: os.stat_result) -> Version:

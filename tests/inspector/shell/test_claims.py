@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from file_writer import FileWriter
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Claimed, Entry
 from inspector.shell import claims as module
@@ -175,6 +176,48 @@ def test_written_after_the_claim(root: Path) -> None:
     assert claimed
     assert claimed.data == claimed.source.read_bytes() == b"2222"
     assert claimed.identity.sha256 == sha256(b"2222").hexdigest()
+
+
+@pytest.mark.parametrize("after", ["archive", "leave"])
+@pytest.mark.parametrize("flags", [0, os.O_TRUNC], ids=["as it was", "truncated"])
+def test_opened_just_before_the_claim(root: Path, after: str, flags: int) -> None:
+    """A writer that has opened a file between its settling and its claim is waited for, also while it pauses."""
+    drop(root / "a.jpg", b"1")
+    found = candidate(root, "a.jpg")
+
+    class Pauses(threading.Event):
+        waits = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits += 1
+            if self.waits == 3:
+                writer.write(b"2222")
+                writer.close()
+            return False
+
+    archive = Archive(root.parent / "archive", 1_000)
+    with FileWriter(root / "a.jpg", flags) as writer:
+        claimed = claims(archive, after_inspection=after).claim(found, Pauses())
+    assert claimed
+    assert claimed.data == claimed.source.read_bytes() == b"2222"
+    assert claimed.identity.size_bytes == 4
+
+
+def test_never_closed(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A claimed file whose writer never closes it holds the line up only for a while, and one line says so."""
+
+    class NoPause(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout
+            return False
+
+    drop(root / "a.jpg", b"1")
+    with FileWriter(root / "a.jpg"):
+        claimed = archiving(root).claim(candidate(root, "a.jpg"), NoPause())
+    assert claimed
+    (record,) = caplog.records
+    assert (record.path, record.cause) == ("a.jpg", "it is open for writing")  # type: ignore[attr-defined]
+    assert "close each file" in record.fix  # type: ignore[attr-defined]
 
 
 def test_grows_while_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 from inotify_simple import Event as FileEvent
 from inotify_simple import flags
 
+from file_writer import FileWriter
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
 from inspector.shell.watcher import Watcher
@@ -366,6 +367,88 @@ def test_queue_overflow(root: Path, watch: Callable[..., Watch], caplog: pytest.
         overflows.set()
     assert watching.expect("1.jpg", "a.jpg")[1].size_bytes == 4
     assert [record.getMessage() for record in caplog.records] == ["file events lost"]
+
+
+def no_events(watching: Watch) -> None:
+    watching.watcher._inotify.read = lambda timeout: []
+
+
+def all_events(watching: Watch) -> None:
+    pass
+
+
+@pytest.mark.parametrize("events", [all_events, no_events])
+def test_found_while_it_is_written(
+    root: Path, watch: Callable[..., Watch], events: Callable[[Watch], None]
+) -> None:
+    """A half-written file that is found by listing is no candidate before its writer closes it."""
+    with FileWriter(root / "slow.jpg") as writer:
+        writer.write(b"half ")
+        watching = watch(rescan_seconds=0.05)
+        events(watching)
+        watching.start()
+        watching.sentinel("1.jpg")
+        drop(root / "2.jpg", b"x")
+        watching.expect("1.jpg", "2.jpg")
+        writer.write(b"and half")
+    assert watching.expect("1.jpg", "2.jpg", "slow.jpg")[2].size_bytes == 13
+
+
+def test_renamed_into_place_while_it_is_written(root: Path, watch: Callable[..., Watch]) -> None:
+    """A file renamed into place by a writer that is not done with it is waited for."""
+    watching = watch().start()
+    with FileWriter(root / ".slow.jpg") as writer:
+        (root / ".slow.jpg").rename(root / "slow.jpg")
+        watching.sentinel("1.jpg")
+        writer.write(b"whole")
+    assert watching.expect("1.jpg", "slow.jpg")[1].size_bytes == 5
+
+
+def test_written_where_there_are_no_leases(
+    root: Path, watch: Callable[..., Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel doesn't tell who writes, the settling time decides."""
+    monkeypatch.setattr("inspector.shell.watcher.is_being_written", lambda descriptor: None)
+    with FileWriter(root / "a.jpg") as writer:
+        writer.write(b"as it is")
+        watch(rescan_seconds=0.05).start().expect("a.jpg")
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["at start", "later"])
+def test_never_closed(
+    root: Path,
+    watch: Callable[..., Watch],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    is_early: bool,
+) -> None:
+    """A file that stays open is remarked on once, with the fix, and is a candidate when it is closed at last."""
+    monkeypatch.setattr("inspector.shell.watcher._LONG_OPEN_S", 0.05)
+    watching = watch(rescan_seconds=0.02)
+    if not is_early:
+        watching.start()
+    with FileWriter(root / "a.jpg") as writer:
+        writer.write(b"x")
+        if is_early:
+            watching.start()
+        eventually(lambda: caplog.records)
+        scans = watching.scans
+        eventually(lambda: watching.scans > scans + 20)
+        assert watching.paths() == []
+    watching.expect("a.jpg")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    said = (record.getMessage(), record.path)  # type: ignore[attr-defined]
+    assert said == ("file not inspected until it is closed", "a.jpg")
+    assert "close each file" in record.fix  # type: ignore[attr-defined]
+
+
+def test_linked_into_place_empty(root: Path, watch: Callable[..., Watch]) -> None:
+    """A file that is hard-linked into place is a candidate also where it is empty: nobody is about to fill it."""
+    drop(root.parent / "staged.jpg", b"")
+    watching = watch().start()
+    (root / "a.jpg").hardlink_to(root.parent / "staged.jpg")
+    watching.expect("a.jpg")
 
 
 def test_lost_events(root: Path, watch: Callable[..., Watch]) -> None:
