@@ -33,7 +33,7 @@ class Bench:
     def __init__(self, work: Path, **settings: Any) -> None:
         self.work = work
         self.images = work / "images"
-        self.images.mkdir()
+        self.images.mkdir(exist_ok=True)
         self.settings = Settings(**(_QUICK | settings))
         self.detector = FakeDetector()
         self.failures: list[Exception] = []
@@ -49,8 +49,13 @@ class Bench:
         claims, keeper = Claims(self.settings, self.housekeeping.archive), self.housekeeping.keeper
         examiner = Examiner("line-3", self.ledger.id, self.settings, self.detector)
         self.pipeline = self.pipeline_type(examiner, claims, self.ledger, keeper, ("iot_core",))
-        self.watcher = Watcher(self.images, self.settings, self.ledger.is_inspected)
+        self.watch()
         return self.pipeline
+
+    def watch(self) -> Watcher:
+        """A watcher that knows nothing yet."""
+        self.watcher = Watcher(self.images, self.settings, self.ledger.is_inspected)
+        return self.watcher
 
     def kill(self) -> None:
         """End as a killed process does: what is open is rolled back, and nobody says goodbye."""
@@ -83,7 +88,7 @@ class Bench:
         """What the threads of a line do, in this one: so that an effect can be cut off."""
         pipeline = self.open()
         for entry in self.ledger.unsettled():
-            pipeline.finish(entry)
+            pipeline.resume(entry, threading.Event())
         stop = threading.Event()
         for candidate in self.watcher.candidates(stop):
             if taken := pipeline.take(candidate, stop):

@@ -91,7 +91,7 @@ class Line:
         for entry in self._unsettled:
             if self._stop.is_set():
                 break
-            self._pipeline.finish(entry)
+            self._pipeline.resume(entry, self._stop)
         for candidate in self._candidates(self._stop):
             if self._stop.is_set():
                 break

@@ -83,6 +83,20 @@ class Pipeline:
         for entry, each in zip(self.decide(judged), judged, strict=True):
             self.finish(entry, each.taken.claimed.data)
 
+    def resume(self, entry: Entry, stop: Event) -> None:
+        """Finish what an earlier run decided; first claim its file again where a power cut has undone that.
+
+        Should another file lie there, it stays claimed, and is inspected like any that an earlier run claimed.
+        """
+        data = None
+        if candidate := self._claims.unclaimed(entry):
+            claimed = self.claim(candidate, stop)
+            if claimed is None:
+                return  # the next run finishes it
+            if self._examiner.inspection_id(claimed) == entry.id:
+                entry, data = replace(entry, source=claimed.source), claimed.data
+        self.finish(entry, data)
+
     def finish(self, entry: Entry, data: bytes | None = None) -> None:
         """Keep the image and settle the file, whichever is still to be done; ``data`` is the file's content."""
         with self._stopwatch.at("record", entry.path):

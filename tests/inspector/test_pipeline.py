@@ -8,6 +8,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,41 @@ def test_the_source_stays_until_the_image_is_kept(bench: Bench) -> None:
     bench.kill()
     assert [path.read_bytes() for path in bench.claimed()] == [picture()]
     assert len(bench.names("kept")) == 2
+
+
+def test_claim_that_a_power_cut_undid(bench: Bench) -> None:
+    """A verdict outlives the claim of its file: it is claimed again, its image kept, and it is settled."""
+    bench.detector.confidence = UNCERTAIN
+    drop(bench.images / "a.jpg", picture())
+    bench.pipeline_type = cut_after("decide")
+    with pytest.raises(Killed):
+        bench.take_by_hand()
+    bench.kill()
+    bench.claimed()[0].rename(bench.images / "a.jpg")
+    bench.pipeline_type = Pipeline
+    bench.run(inspections=1)
+    assert_accounted_for(bench, "a.jpg", picture(), ["uncertain"])
+
+
+def test_another_image_that_looks_like_the_one_before(tmp_path: Path) -> None:
+    """A new image is inspected also if it is of the name, time and size of one that could not be marked as settled."""
+    bench = Bench(tmp_path, audit_share=0, after_inspection="delete")
+    content, other = picture(), picture()[:-30] + bytes(28) + b"\xff\xd9"
+    assert len(content) == len(other)
+    drop(bench.images / "a.jpg", content)
+    status = (bench.images / "a.jpg").stat()
+    bench.pipeline_type = cut_after("decide")
+    with pytest.raises(Killed):
+        bench.take_by_hand()
+    bench.kill()
+    bench.claimed()[0].unlink()
+    drop(bench.images / "a.jpg", other)
+    os.utime(bench.images / "a.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))
+    bench.pipeline_type = Pipeline
+    bench.run(inspections=2)
+    assert [result["image"]["sha256"] for result in bench.results()] == [
+        sha256(each).hexdigest() for each in (content, other)
+    ]
 
 
 @pytest.mark.parametrize("effect", ["decode", "judge"])

@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 import stat
+import uuid
 from io import FileIO
 from pathlib import Path
 from threading import Event, Lock
@@ -47,11 +48,19 @@ _PAUSE_S = 0.1
 
 
 def claimed_before(root: Path, settings: Settings) -> list[Candidate]:
-    """Files that an earlier run claimed, in order of capture time; their place tells the path that they had."""
+    """Files that an earlier run claimed, in order of capture time; their place tells the path that they had.
+
+    What was made for a claim that did not come about is removed.
+    """
     found = []
-    for directory, _, names in os.walk(root):  # passes over what it cannot list; follows no symlink
-        if Path(directory).relative_to(root).parts[-2:-1] == (CLAIMED,):
-            found += [_claimed_before(root, Path(directory, name), settings) for name in names]
+    for name, _, names in os.walk(root):  # passes over what it cannot list; follows no symlink
+        directory = Path(name)
+        if directory.parent.name == CLAIMED:
+            found += [_claimed_before(root, directory / each, settings) for each in names]
+            _remove_if_empty(directory)
+            _remove_if_empty(directory.parent)
+        elif directory.name == CLAIMED:
+            _remove_if_empty(directory)
     return sorted((each for each in found if each), key=lambda each: each.captured_at)
 
 
@@ -107,16 +116,32 @@ class Claims:
         if self._settings.after_inspection == "leave" or _is_claimed(source):
             return source
         claimed = source.parent / CLAIMED
+        directory = claimed / uuid.uuid4().hex  # never one that the ledger may still know of another file
         if claimed.is_symlink():
             raise Blocked(f"directory {claimed}", "it is a symlink", "remove it")
         with self._lock, pinned(source.parent) as parent:
-            directory = claimed / f"{candidate.mtime_ns}-{(parent / source.name).lstat().st_ino}"
             for each in (claimed, directory):
                 with pinned(each.parent) as above:
                     (above / each.name).mkdir(mode=0o750, exist_ok=True)
             with pinned(directory) as target:
                 (parent / source.name).rename(target / source.name)
         return directory / source.name
+
+    def unclaimed(self, entry: Entry) -> Candidate | None:
+        """The file of an entry where a power cut has undone its claim, which was before the entry was made durable.
+
+        What lies there looks the same; only its content tells whether it is.
+        """
+        if not _is_claimed(entry.source) or os.path.lexists(entry.source):
+            return None
+        source = entry.source.parents[2] / entry.source.name
+        try:
+            status = source.lstat()
+        except OSError:
+            return None  # it was settled, and the ledger could not say so any more
+        is_same = (status.st_mtime_ns, status.st_size) == (entry.mtime_ns, entry.size_bytes)
+        is_same = is_same and stat.S_ISREG(status.st_mode)
+        return describe(entry.path, source, status, self._settings) if is_same else None
 
     def _read(self, candidate: Candidate, source: Path, stop: Event) -> Claimed | None:
         fault = None

@@ -75,6 +75,8 @@ class DirectoryKeeper:
     def keep(self, entry: Entry, raw: bytes, data: bytes | None) -> None:
         """Keep the image of an entry.
 
+        One that is kept already is not looked for again: its file may be gone by now.
+
         ``raw`` is the detections down to 0.05 as JSON; ``data`` is the file's content, None: it is read again.
         Raises ImageGoneError where the file is no longer there as it was, and Blocked where the disk fails.
         """
@@ -84,11 +86,13 @@ class DirectoryKeeper:
         sidecar = Sidecar(
             SCHEMA, entry.id, entry.seq, entry.keep, image.name, _json(entry.message), _json(raw)
         )
+        document = msgspec.json.encode(sidecar)
         try:
-            with _content(entry, data) as reader:
-                write_durably(reader, image.with_suffix(".part"), image)
-            write_durably(io.BytesIO(msgspec.json.encode(sidecar)), path.with_suffix(".part"), path)
-            self._add(_describe(sidecar, image.suffix, image.stat(), path.stat()))
+            if not (entry.id in self._images and path.read_bytes() == document):
+                with _content(entry, data) as reader:
+                    write_durably(reader, image.with_suffix(".part"), image)
+                write_durably(io.BytesIO(document), path.with_suffix(".part"), path)
+                self._add(_describe(sidecar, image.suffix, image.stat(), path.stat()))
         except OSError as error:
             raise Blocked(f"kept image {image}", error.strerror, _FIX) from error
 

@@ -271,6 +271,31 @@ def test_stopped_while_it_settles(root: Path) -> None:
     assert claimed.read_bytes() == b"half"
 
 
+def test_claim_that_was_undone(root: Path) -> None:
+    """A file that is no longer where it was claimed to, but where it came from, is a candidate again."""
+    drop(root / "top" / "a.jpg", b"content")
+    before = candidate(root, "top/a.jpg")
+    keeper = archiving(root)
+    entry = settled(claim(keeper, root, "top/a.jpg"))
+    assert keeper.unclaimed(entry) is None
+    entry.source.rename(root / "top" / "a.jpg")
+    assert keeper.unclaimed(entry) == before
+    drop(root / "top" / "a.jpg", b"another one")
+    assert keeper.unclaimed(entry) is None
+    (root / "top" / "a.jpg").unlink()
+    assert keeper.unclaimed(entry) is None
+
+
+def test_left_file_has_no_claim_to_undo(root: Path) -> None:
+    """A file that was left in place is not claimed when it is finished later, nor is what is in its place."""
+    drop(root / "a.jpg", b"content")
+    leaving = claims(after_inspection="leave")
+    entry = settled(claim(leaving, root, "a.jpg"))
+    assert leaving.unclaimed(entry) is None
+    (root / "a.jpg").unlink()
+    assert leaving.unclaimed(entry) is None
+
+
 def test_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file above MaxImageMegabytes is claimed, and not read."""
     drop(root / "a.jpg", b"x" * 1_001)

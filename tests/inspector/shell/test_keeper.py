@@ -321,3 +321,15 @@ def test_two_reasons(tmp_path: Path, image: Path) -> None:
     keeper.keep(replace(uncertain(1, image), keep=("audit", "uncertain")), b"[]", b"x")
     keeper.keep(replace(uncertain(2, image), keep=("audit",)), b"[]", b"x")
     assert keeper.least(1, at_most=9) == (inspection_id(2),)
+
+
+
+def test_kept_before(tmp_path: Path, image: Path) -> None:
+    """What an earlier run kept, and could not put on record, stays kept though its file is gone by now."""
+    due = uncertain(1, image)
+    DirectoryKeeper(tmp_path).keep(due, b"[]", b"content")
+    image.unlink()
+    DirectoryKeeper(tmp_path).keep(due, b"[]", None)
+    assert kept(tmp_path) == sorted(pair(1))
+    with pytest.raises(ImageGoneError):  # of another verdict on it, the message would not be this
+        DirectoryKeeper(tmp_path).keep(replace(due, message=b'{"seq":2}'), b"[]", None)
