@@ -145,7 +145,7 @@ def test_claim_that_a_power_cut_undid(bench: Bench) -> None:
 
 
 def test_another_image_that_looks_like_the_one_before(tmp_path: Path) -> None:
-    """A new image is inspected also if it is of the name, time and size of one that could not be marked as settled."""
+    """A new image is inspected also if it has the name, time and size of one that was not marked as settled."""
     bench = Bench(tmp_path, audit_share=0, after_inspection="delete")
     content, other = picture(), picture()[:-30] + bytes(28) + b"\xff\xd9"
     assert len(content) == len(other)

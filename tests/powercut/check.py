@@ -128,7 +128,9 @@ class Check:
         for inspection_id, result in by_id.items():
             assert inspection_id in self.all.delivered, f"inspected something else: {result}"
             expected = self.all.published[inspection_id]
-            was_killed_twice = result["reasons"] == ["crashed"] and result["image"]["path"] in known.killed_over
+            was_killed_twice = (
+                result["reasons"] == ["crashed"] and result["image"]["path"] in known.killed_over
+            )
             assert result["verdict"] == expected["verdict"] or was_killed_twice, result
 
     def _check_published(self, bench: Bench, known: World, published: list[dict[str, Any]]) -> None:

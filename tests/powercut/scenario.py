@@ -175,7 +175,9 @@ PIPELINES = {"as it is": Pipeline, "settles first": SettlesFirst}
 def _settled_too_early(claimed: Claimed) -> Entry:
     identity = claimed.identity
     version = identity.mtime_ns, identity.size_bytes
-    return Entry(0, "0" * 32, identity.path, claimed.source, *version, (), b"", is_stored=True, is_settled=False)
+    return Entry(
+        0, "0" * 32, identity.path, claimed.source, *version, (), b"", is_stored=True, is_settled=False
+    )
 
 
 def first_run(made: Bench, say: Say) -> None:

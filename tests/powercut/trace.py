@@ -16,13 +16,16 @@ _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)")
 _ARGUMENT = re.compile(r'"[^"]*"|\[[^]]*\](?: => \[[^]]*\])?|[^,\s][^,]*')
 _PINNED = re.compile(r"/proc/self/fd/(\d+)(/|$)")
 _TIME = re.compile(r"\{tv_sec=(\d+), tv_nsec=(\d+)\}")
-_CALLS = (
-    "open openat openat2 creat close dup dup2 dup3 fcntl write pwrite64 writev pwritev pwritev2 lseek sendfile splice "
-    "copy_file_range ftruncate truncate fallocate mmap utimensat fsync fdatasync sync syncfs sync_file_range rename "
-    "renameat renameat2 link linkat symlink symlinkat unlink unlinkat mkdir mkdirat rmdir mknod mknodat io_uring_setup"
-).split()
+_CALLS = re.findall(
+    r"\w+",
+    """open openat openat2 creat close dup dup2 dup3 fcntl lseek mmap write pwrite64 writev pwritev pwritev2 sendfile
+    splice copy_file_range ftruncate truncate fallocate utimensat fsync fdatasync sync syncfs sync_file_range rename
+    renameat renameat2 link linkat symlink symlinkat unlink unlinkat mkdir mkdirat rmdir mknod mknodat io_uring_setup""",
+)
 _NO_STRACE = "strace is missing, which records what the inspector asks of the disk: apt install strace"
-_NO_PTRACE = "strace could not trace the program; the kernel or the container must allow ptrace (CAP_SYS_PTRACE)"
+_NO_PTRACE = (
+    "strace could not trace the program; the kernel or the container must allow ptrace (CAP_SYS_PTRACE)"
+)
 
 
 class NotModelledError(Exception):
@@ -125,11 +128,9 @@ class Reader:
         """A path as seen from the root: one may begin at an open directory, named by its descriptor."""
         text = os.fsdecode(_bytes(path))
         if found := _PINNED.match(text):
-            return os.path.normpath(f"{self._paths[int(found[1])]}/{text[found.end() :]}")
-        if text.startswith("/"):
-            return text
+            directory, text = found[1], text[found.end() :]
         begin = self._cwd if directory == "AT_FDCWD" else self._paths[int(directory)]
-        return os.path.normpath(f"{begin}/{text}")
+        return os.path.normpath(os.path.join(begin, text))
 
     def _refuse(self, arguments: list[str], result: int) -> None:
         """A call that is not modelled, which doesn't matter unless it is about a file of ours."""
@@ -243,7 +244,7 @@ class Reader:
 
     def _do_renameat(self, arguments: list[str], result: int) -> None:
         source, target = self._path(*arguments[:2]), self._path(*arguments[2:4])
-        if self._is_ours(source) != self._is_ours(target) or len(arguments) > 4 and arguments[4] != "0":
+        if self._is_ours(source) != self._is_ours(target) or (len(arguments) > 4 and arguments[4] != "0"):
             raise NotModelledError(arguments)
         if self._is_ours(source):
             inode = self._names[self._entry(source)]
