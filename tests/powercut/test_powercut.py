@@ -170,3 +170,10 @@ def test_missing_fsync_archive_elsewhere(elsewhere: Place) -> None:
 def test_settled_before_decided(place: Place) -> None:
     """The check finds out if files were removed before their verdicts were on record."""
     assert_found_out(place, place.record("delete", "settles first"), "delete", "without a verdict")
+
+
+def test_no_strace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without strace the test fails, and says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssertionError, match="apt install strace"):
+        trace(["true"], tmp_path / "trace")

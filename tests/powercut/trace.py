@@ -20,7 +20,8 @@ _CALLS = re.findall(
     r"\w+",
     """open openat openat2 creat close dup dup2 dup3 fcntl lseek mmap write pwrite64 writev pwritev pwritev2 sendfile
     splice copy_file_range ftruncate truncate fallocate utimensat fsync fdatasync sync syncfs sync_file_range rename
-    renameat renameat2 link linkat symlink symlinkat unlink unlinkat mkdir mkdirat rmdir mknod mknodat io_uring_setup""",
+    renameat renameat2 link linkat symlink symlinkat unlink unlinkat mkdir mkdirat rmdir mknod mknodat
+    io_uring_setup""",
 )
 _NO_STRACE = "strace is missing, which records what the inspector asks of the disk: apt install strace"
 _NO_PTRACE = (
