@@ -195,7 +195,7 @@ def test_opened_just_before_the_claim(root: Path, after: str, flags: int) -> Non
                 writer.close()
             return False
 
-    archive = Archive(root.parent / "archive", 1_000)
+    archive = Archive(root.parent / "archive")
     with FileWriter(root / "a.jpg", flags) as writer:
         claimed = claims(archive, after_inspection=after).claim(found, Pauses())
     assert claimed

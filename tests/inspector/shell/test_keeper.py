@@ -323,7 +323,6 @@ def test_two_reasons(tmp_path: Path, image: Path) -> None:
     assert keeper.least(1, at_most=9) == (inspection_id(2),)
 
 
-
 def test_kept_before(tmp_path: Path, image: Path) -> None:
     """What an earlier run kept, and could not put on record, stays kept though its file is gone by now."""
     due = uncertain(1, image)
