@@ -108,7 +108,7 @@ def some_states(recording: Recording) -> list[State]:
         return states
     telling = [state for state in states if state.how in ALWAYS]
     others = [state for state in states if state.how not in ALWAYS]
-    return telling + others[:: max(1, len(others) // (STATES - len(telling)))]
+    return telling + others[:: 1 + len(others) // max(1, STATES - len(telling))]
 
 
 @pytest.mark.parametrize("after", ["archive", "delete", "leave"])

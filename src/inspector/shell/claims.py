@@ -24,7 +24,8 @@ from inspector.core.naming import capture_time, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
 from inspector.shell.archive import Archive
-from inspector.shell.files import is_being_written, open_regular, pinned
+from inspector.shell.files import open_regular, pinned
+from inspector.shell.leases import is_being_written
 
 log = logging.getLogger(__name__)
 

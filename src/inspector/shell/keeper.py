@@ -85,7 +85,7 @@ class DirectoryKeeper:
         sidecar = Sidecar(
             SCHEMA, entry.id, entry.seq, entry.keep, image.name, _json(entry.message), _json(raw)
         )
-        document, path = msgspec.json.encode(sidecar), directory / f"{entry.id}.json"
+        document = msgspec.json.encode(sidecar)
         try:
             if not (entry.id in self._images and path.read_bytes() == document):
                 with _content(entry, data) as reader:

@@ -27,7 +27,8 @@ from inspector.core.naming import is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
 from inspector.shell.claims import FIX_WRITER, claimed_before, describe
-from inspector.shell.files import is_being_written, open_regular
+from inspector.shell.files import open_regular
+from inspector.shell.leases import is_being_written
 
 log = logging.getLogger(__name__)
 
