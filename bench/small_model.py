@@ -8,6 +8,7 @@ confidence, so that all three verdicts occur.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def main() -> None:
     """Three convolutions of stride 2; of each of the 64 cells a box around it and the confidence of one class."""
     rng = np.random.default_rng(0)
     nodes, constants, tensor = [], [], "images"
-    for index, (before, after) in enumerate(zip(CHANNELS, CHANNELS[1:], strict=False)):
+    for index, (before, after) in enumerate(pairwise(CHANNELS)):
         weights = rng.normal(0, (2 / (9 * before)) ** 0.5, (after, before, 3, 3)).astype(np.float32)
         constants.append(numpy_helper.from_array(weights, f"weights{index}"))
         convolution = {"strides": [2, 2], "pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}

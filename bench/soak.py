@@ -153,7 +153,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--inferences", type=int, default=100_000, metavar="N")
-    parser.add_argument("--warm-up", type=int, default=10_000, metavar="N", help="after which memory is compared")
+    parser.add_argument(
+        "--warm-up", type=int, default=10_000, metavar="N", help="after which memory is compared"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         outcome = run(Path(work), arguments.inferences, arguments.warm_up)
