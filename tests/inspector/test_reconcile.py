@@ -399,14 +399,14 @@ def test_beside_a_component_at_work(tmp_path: Path) -> None:
     bench = Bench(tmp_path, audit_share=0)
     bench.detector.confidence = UNCERTAIN
     line = bench.line()
-    delivering, reads = threading.Event(), 0
+    enough, reads = threading.Event(), 0
 
     def deliver() -> None:
-        number = 0
-        while not delivering.is_set() and number < 3000:
+        for number in range(3000):
+            eventually(lambda: bench.ledger.last_seq() > number - 20 or bench.failures)  # noqa: B023
             drop(bench.images / f"{number}.jpg", picture(number % 50))
-            number += 1
-            eventually(lambda: number - bench.ledger.last_seq() < 20 or bench.failures)
+            if enough.is_set():
+                return
 
     feeder = threading.Thread(target=deliver)
     line.start()
@@ -425,7 +425,7 @@ def test_beside_a_component_at_work(tmp_path: Path) -> None:
             bench.ledger.trim(time.time() - 0.5, 10**9)
             reads += 1
     finally:
-        delivering.set()
+        enough.set()
         feeder.join()
         line.stop()
         bench.ledger.close()
@@ -498,7 +498,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:
-    """No file comes, goes or changes: of a ledger at rest, one that a killed process left, one that nobody may write."""
+    """No file comes, goes or changes, be the ledger at rest or in use."""
     bench = worked(tmp_path)
 
     def contents() -> dict[str, tuple[int, bytes]]:

@@ -93,7 +93,7 @@ def _unfinished(books: Books) -> Iterable[str]:
 
 def _arrivals(root: Path) -> Iterator[Arrival]:
     """Files that are claimed, or that would be taken by the default rules."""
-    os.stat(root)  # a walk through what is missing finds nothing, and says nothing
+    root.stat()  # a walk through what is missing finds nothing, and says nothing
     for directory, directories, names in os.walk(root, onerror=_pass_over):
         relative = Path(directory).relative_to(root)
         is_claimed = relative.parts[-2:-1] == (CLAIMED,)
