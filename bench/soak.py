@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ SETTINGS: dict[str, Any] = {
     "low_confidence_threshold": 0.17,
     "archive_max_megabytes": 5,
     "keep_max_megabytes": 5,
-    "ledger_max_megabytes": 16,
+    "ledger_max_megabytes": 8,
     "disk_low_megabytes": 0,
     "disk_full_megabytes": 0,
 }
@@ -90,7 +91,7 @@ class Soak:
         self.failure: Exception | None = None
 
     def feed(self) -> None:
-        """Deliver every picture as a camera should, a few ahead of the inspector; then wait for the last."""
+        """Deliver every picture as a camera should, a few ahead of the inspector."""
         made = pictures()
         for number in range(self._inferences):
             while not self._room.acquire(timeout=1):
@@ -99,8 +100,12 @@ class Soak:
             temporary = self._images / ".next"
             temporary.write_bytes(made[number % len(made)])
             temporary.rename(self._images / f"part-{number:07d}.jpg")
+
+    def wait(self, turn: Callable[[], object]) -> None:
+        """Until the last one is inspected; about once a second a ``turn`` of what the component's thread does."""
         while not self._done.wait(1) and not self.failure:
-            pass
+            while turn():
+                pass
 
     def reported(self, judged: Any) -> None:
         """One inspection has ended."""
@@ -131,7 +136,10 @@ def run(work: Path, inferences: int, warm_up: int) -> dict[str, Any]:
     greengrass, started = Agreeable(), time.monotonic()
     works = Works(work, "line-3", greengrass, soak.reported, soak.failed)
     works.complete(Settings(**SETTINGS))
-    soak.feed()
+    feeder = threading.Thread(target=soak.feed)
+    feeder.start()
+    soak.wait(works.keep_house)
+    feeder.join()
     works.close()
     if soak.failure:
         raise soak.failure

@@ -36,6 +36,10 @@ _FIX_SETTLE = {
 }
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO)
 """One file's own trouble, as long as its directory lets it be claimed."""
+_LEFT_ALONE = {
+    errno.ELOOP: "it is a symlink or a special file",
+    errno.ENAMETOOLONG: "its path is too long to be claimed",
+}
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
@@ -91,9 +95,9 @@ class Claims:
         except FileNotFoundError:
             cause = "it vanished"
         except OSError as error:
-            if error.errno != errno.ELOOP:
+            if error.errno not in _LEFT_ALONE:
                 raise Blocked(f"image {candidate.source}", error.strerror, _FIX_RIGHTS) from error
-            cause = "it is a symlink or a special file"
+            cause = _LEFT_ALONE[error.errno]
         log.warning("file left alone", extra={"path": legible(candidate.path), "cause": cause})
         return None
 
