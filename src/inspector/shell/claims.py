@@ -40,6 +40,7 @@ _LEFT_ALONE = {
     errno.ELOOP: "it is a symlink or a special file",
     errno.ENAMETOOLONG: "its path is too long to be claimed",
 }
+_PATH_MAX = 4096
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
@@ -111,6 +112,8 @@ class Claims:
             raise Blocked(f"directory {claimed}", "it is a symlink", "remove it")
         with self._lock, pinned(source.parent) as parent:
             directory = claimed / f"{candidate.mtime_ns}-{(parent / source.name).lstat().st_ino}"
+            if len(os.fsencode(directory / source.name)) >= _PATH_MAX:  # the next run could not find it there
+                raise OSError(errno.ENAMETOOLONG, "File name too long", os.fspath(source))
             for each in (claimed, directory):
                 with pinned(each.parent) as above:
                     (above / each.name).mkdir(mode=0o750, exist_ok=True)
