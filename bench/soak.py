@@ -38,9 +38,9 @@ SETTINGS: dict[str, Any] = {
     "inference_threads": 1,
     "confidence_threshold": 0.2,
     "low_confidence_threshold": 0.17,
-    "archive_max_megabytes": 5,
-    "keep_max_megabytes": 5,
-    "ledger_max_megabytes": 8,
+    "archive_max_megabytes": 2,
+    "keep_max_megabytes": 2,
+    "ledger_max_megabytes": 4,
     "disk_low_megabytes": 0,
     "disk_full_megabytes": 0,
 }
