@@ -65,7 +65,11 @@ def endure(files: list[Hostile], *arguments: str) -> Endured:
         for file in files:
             (delivered / file.name).write_bytes(file.content)
         command = [sys.executable, str(ENDURE), str(delivered), str(work), *arguments]
-        ended = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=800)
+        # Large blocks go back at once: else what the allocator keeps for later looks like a leak, or hides one.
+        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+        ended = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=800, env=environment
+        )
         begun = rows(work / "ledger.sqlite", "SELECT path FROM attempts")
         assert ended.returncode == 0, f"status {ended.returncode}, at {begun}: {ended.stderr[-3000:]}"
         reconciled = examine(work / "ledger.sqlite", work / "images")
@@ -116,9 +120,9 @@ def test_bombs_are_told_from_their_headers(files: list[Hostile], endured: Endure
 
 
 def test_memory_returns_to_where_it_was(endured: Endured) -> None:
-    """The first round fills what the allocator keeps for the next; from then on it stays."""
-    _, _, second, third = endured.outcome["rss"]
-    assert third < second * (1 + MAX_GROWTH), endured.outcome
+    """After the second round, and the third, no more of it is in use than after the first."""
+    _, first, *later = endured.outcome["rss"]
+    assert max(later) < first * (1 + MAX_GROWTH), endured.outcome
     assert endured.outcome["peak"] < MAX_PEAK_BYTES, endured.outcome
 
 
