@@ -30,13 +30,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="inspector",
         description="Inspects images of parts and accounts for every one.",
-        epilog="examples:\n  inspector once sample_images/*.jpg --model models\n  inspector run",
+        epilog="examples:\n  inspector once sample_images/*.jpg --model models\n  inspector run\n"
+        "  inspector reconcile ledger.sqlite",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"inspector {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_once(commands)
+    _add_reconcile(commands)
     return parser
 
 
@@ -83,6 +85,26 @@ def _add_once(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     once.set_defaults(run=_once)
 
 
+def _add_reconcile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    reconcile = commands.add_parser(
+        "reconcile",
+        help="whether every image is accounted for",
+        description="Tells what a ledger has seen, decided, published and kept, and what of it does not add up.\n"
+        "Changes nothing; the component may be at work meanwhile. Exit status 0: all adds up; 1: something\n"
+        "does not; 2: it cannot be read. What each finding means: docs/reconcile.md.",
+        epilog="example:\n  inspector reconcile /greengrass/v2/work/com.edgeinspector.Inspector/ledger.sqlite",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    reconcile.add_argument(
+        "ledger", type=Path, metavar="LEDGER", help="ledger.sqlite; what is kept lies in its directory"
+    )
+    reconcile.add_argument(
+        "--directory", type=Path, metavar="DIR", help="the image directory, to look there too"
+    )
+    reconcile.add_argument("--json", action="store_true", help="one JSON object, with every list in full")
+    reconcile.set_defaults(run=_reconcile)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from inspector.run import run
 
@@ -99,6 +121,12 @@ def _once(arguments: argparse.Namespace) -> int:
     }
     configuration = {key: value for key, value in given.items() if value is not None}
     return once(arguments.images, arguments.model, configuration)
+
+
+def _reconcile(arguments: argparse.Namespace) -> int:
+    from inspector.reconcile import reconcile
+
+    return reconcile(arguments.ledger, arguments.directory, as_json=arguments.json)
 
 
 if __name__ == "__main__":

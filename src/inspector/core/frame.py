@@ -23,11 +23,17 @@ Pixels = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR."""
 
 _JPEG = b"\xff\xd8\xff"
-SIGNATURES = (_JPEG, b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
+_PNG = b"\x89PNG\r\n\x1a\n"
+SIGNATURES = (_JPEG, _PNG, b"BM", b"II*\0", b"MM\0*")
 """How JPEG, PNG, BMP and TIFF files begin."""
 
 _LEAST_BYTES = 12
 """No picture is smaller; what is cannot be told from the beginning of one."""
+_PNG_BEARS_ON_PIXELS = (b"tRNS", b"eXIf")
+"""Chunks that a decoder may skip, and that say something of the pixels all the same: transparency, orientation."""
+_TIFF_COMPRESSION, _SHORT = 259, 3
+_TIFF_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
+"""None, fax, LZW, JPEG, Deflate, PackBits. What OpenCV's decoder does not know it may hand out as black."""
 _JPEG_END = b"\xff\xd9"
 _RUN_TOGETHER = _JPEG_END + _JPEG
 _SEVERAL_PICTURES = b"MPF\0"
@@ -111,6 +117,10 @@ def decode(data: bytes, orientation: Orientation, max_megapixels: float) -> Pixe
     _check_megapixels(data, max_megapixels)
     if data.startswith(_JPEG):
         _check_jpeg(data)
+    elif data.startswith(_PNG):
+        data = _essential(data)
+    elif data.startswith((b"II*", b"MM\0*")):
+        _check_tiff(data)
     flags = cv2.IMREAD_COLOR
     if orientation == "ignore":
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
@@ -162,3 +172,36 @@ def _check_jpeg(data: bytes) -> None:
         simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, strict=True)
     except (ValueError, MemoryError) as error:
         raise FrameError("unreadable", f"the picture is damaged: {error}") from error
+
+
+def _essential(data: bytes) -> bytes:
+    """A PNG without texts, profiles and further frames, which may unpack to far more memory than its pixels.
+
+    Refuses one whose chunk is longer than the file: the decoder would make room for all of it first, up to 4 GB.
+    """
+    kept, place = [_PNG], len(_PNG)
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        end = place + 12 + length  # length, kind, content, checksum
+        if end > len(data):
+            raise FrameError("unreadable", "the file ends within a chunk: it is truncated")
+        is_critical = not kind[0] & 0x20
+        if is_critical or kind in _PNG_BEARS_ON_PIXELS:
+            kept.append(data[place:end])
+        place = len(data) if kind == b"IEND" else end
+    return b"".join(kept)
+
+
+def _check_tiff(data: bytes) -> None:
+    """Refuse a TIFF of a compression that the decoder does not know (TIFF 6.0, section 2: the first directory)."""
+    order = "<" if data.startswith(b"II") else ">"
+    try:
+        (directory,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, directory)
+        for place in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, place)
+            (value,) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, place + 8)
+            if tag == _TIFF_COMPRESSION and value not in _TIFF_COMPRESSIONS:
+                raise FrameError("unreadable", f"a TIFF of compression {value}, which is not read")
+    except struct.error as error:
+        raise FrameError("unreadable", "the file ends before its directory does: it is truncated") from error

@@ -39,6 +39,11 @@ _FIX_SETTLE = {
 FIX_WRITER = "let the camera close each file, or rename it into place"
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO)
 """One file's own trouble, as long as its directory lets it be claimed."""
+_LEFT_ALONE = {
+    errno.ELOOP: "it is a symlink or a special file",
+    errno.ENAMETOOLONG: "its path is too long to be claimed",
+}
+_PATH_MAX = 4096
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What file systems say that have none: FAT and exFAT, network mounts."""
 _PATIENCE = 20
@@ -104,9 +109,9 @@ class Claims:
         except FileNotFoundError:
             cause = "it vanished"
         except OSError as error:
-            if error.errno != errno.ELOOP:
+            if error.errno not in _LEFT_ALONE:
                 raise Blocked(f"image {candidate.source}", error.strerror, _FIX_RIGHTS) from error
-            cause = "it is a symlink or a special file"
+            cause = _LEFT_ALONE[error.errno]
         log.warning("file left alone", extra={"path": legible(candidate.path), "cause": cause})
         return None
 
@@ -119,6 +124,8 @@ class Claims:
         directory = claimed / uuid.uuid4().hex  # never one that the ledger may still know of another file
         if claimed.is_symlink():
             raise Blocked(f"directory {claimed}", "it is a symlink", "remove it")
+        if len(os.fsencode(directory / source.name)) >= _PATH_MAX:  # the next run could not find it there
+            raise OSError(errno.ENAMETOOLONG, "File name too long", os.fspath(source))
         with self._lock, pinned(source.parent) as parent:
             for each in (claimed, directory):
                 with pinned(each.parent) as above:

@@ -1,4 +1,4 @@
-"""Opening files that came from outside, telling whether they are complete, writing our own, and making them durable.
+"""Opening files that came from outside, writing our own, and making them durable.
 
 Who may write images may also put a symlink where a directory was a moment ago. So a name is not looked up from the
 root again once its directory is known: the directory is opened, through no symlink, and its names are looked up in
@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
-import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_LEASED_BY_THEIR_SERVER = {"nfs4", "cifs", "smb3"}
-"""There a lease is refused for want of the server's leave too, whether or not somebody writes."""
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 MODE = 0o640
@@ -110,35 +105,6 @@ def write_durably(reader: BinaryIO, temporary: Path, target: Path, *, mtime_ns: 
         temporary.unlink(missing_ok=True)
         raise
     make_durable(target.parent)
-
-
-def is_being_written(descriptor: int) -> bool | None:
-    """Whether anybody has a file, open here for reading only, open for writing; None where the kernel won't tell.
-
-    A read lease is refused while there is a writer. It takes the file's owner (or CAP_LEASE) and a file system that
-    has leases.
-    """
-    try:
-        # Should a writer come while the lease is held, the kernel's SIGIO would end the process; SIGURG is ignored.
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except BlockingIOError:
-        return None if _file_system(descriptor) in _LEASED_BY_THEIR_SERVER else True
-    except OSError:
-        return None
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
-
-
-def _file_system(descriptor: int) -> str | None:
-    """The type of the file system that a file lies on, as /proc/self/mountinfo names it."""
-    device = os.fstat(descriptor).st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in _MOUNTS.read_text(errors="replace").splitlines():
-        mount, _, source = line.partition(" - ")
-        if mount.split()[2] == number:
-            return source.split()[0]
-    return None
 
 
 def make_durable(path: Path) -> None:

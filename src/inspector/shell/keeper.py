@@ -82,6 +82,7 @@ class DirectoryKeeper:
         """
         directory = self._directory(entry.keep)
         image = directory / (entry.id + _suffix(entry.source.name))
+        path = directory / f"{entry.id}.json"
         sidecar = Sidecar(
             SCHEMA, entry.id, entry.seq, entry.keep, image.name, _json(entry.message), _json(raw)
         )
