@@ -331,7 +331,7 @@ def claimed_again(work: Path, seq: int) -> None:
     db.close()
     path = Path(os.fsdecode(source))
     path.parent.mkdir(parents=True)
-    next((work / "archive").glob(f"*{seq}-*")).rename(path)
+    next((work / "archive").glob(f"{seq:012d}-*")).rename(path)
 
 
 @pytest.mark.parametrize("planted", PLANTED)
