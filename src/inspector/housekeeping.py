@@ -20,12 +20,15 @@ from inspector.shell.archive import Archive
 from inspector.shell.disk import Disk
 from inspector.shell.keeper import DirectoryKeeper
 from inspector.shell.ledger import SqliteLedger
+from inspector.shell.memory import give_back
 from inspector.shell.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
 STEP = 100
 """Files that are removed, or looked up, in one turn."""
+GIVE_BACK_S = 60.0
+"""How often unused memory goes back to the system."""
 MB = 1_000_000
 DAY_S = 86_400
 
@@ -53,6 +56,7 @@ class Housekeeping:
         self._loose: list[str] = []
         """Those that are not whole, which nobody is known to have removed."""
         self._troubles: list[Blocked] = []
+        self._next_give_back_s = 0.0
         self.turn()
 
     def turn(self) -> bool:
@@ -67,6 +71,7 @@ class Housekeeping:
             self._finish_evictions,
             self._trim,
             self._forget,
+            self._give_back,
         )
         is_more = False
         for chore in chores:
@@ -162,4 +167,10 @@ class Housekeeping:
         """What is known of files that were left in place, and are gone."""
         if self.ledger:
             self._sweep.step(self.ledger)
+        return False
+
+    def _give_back(self) -> bool:
+        if time.monotonic() >= self._next_give_back_s:
+            self._next_give_back_s = time.monotonic() + GIVE_BACK_S
+            give_back()
         return False
