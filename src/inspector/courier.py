@@ -1,7 +1,7 @@
 """Outbox → publish → ack: one courier for each target, so that neither waits for the other.
 
 1. Live results go first; what an outage held up follows, oldest first, at a limited rate, in the gaps or, where there
-   are none, after every tenth live one.
+   are none, after every tenth live one; last what was published before.
 2. A result leaves the outbox only when its publish succeeded, so a crash between the two publishes it twice:
    consumers deduplicate by ``id``.
 3. As many are under way as the target bears. After a failure it is one at a time, after a pause that doubles up to a
@@ -156,10 +156,14 @@ class Courier:
         return suspect
 
     def _backlog(self) -> Iterator[tuple[int, bytes]]:
-        after = 0
-        while page := self._ledger.waiting(self._target, after=after, upto=self._live_after, limit=_PAGE):
-            yield from page
-            after = page[-1][0]
+        """What was never published, then what is to be published again: it must not hold up what nobody has heard."""
+        for was_published in (False, True):
+            after = 0
+            while page := self._ledger.waiting(
+                self._target, after=after, upto=self._live_after, limit=_PAGE, was_published=was_published
+            ):
+                yield from page
+                after = page[-1][0]
 
     def _launch(self, seq: int, payload: bytes, now_s: float) -> float:
         is_suspect = seq in self._suspects

@@ -193,7 +193,13 @@ class Ledger(Protocol):
     def size_bytes(self) -> int: ...
 
     def waiting(
-        self, target: Target, *, after: int, upto: int | None = None, limit: int = 1
+        self,
+        target: Target,
+        *,
+        after: int,
+        upto: int | None = None,
+        limit: int = 1,
+        was_published: bool = False,
     ) -> list[tuple[int, bytes]]: ...
 
     def mark_published(self, seqs: Sequence[int], target: Target) -> None: ...

@@ -127,6 +127,16 @@ def test_live_goes_before_the_backlog(ledger: SqliteLedger, clock: Clock) -> Non
     assert seqs(publish) == [1, 4, 5, 2, 3]
 
 
+def test_what_was_never_published_goes_before_what_was(ledger: SqliteLedger, clock: Clock) -> None:
+    """After a restart the last minute is published again, and holds nothing up that nobody has heard of."""
+    decide(ledger, 6)
+    ledger.mark_published([1, 2, 3, 5], "iot_core")
+    assert ledger.republish(60.0) == 4
+    publish = FakePublish()
+    work(courier(ledger, publish), clock, 1.0)
+    assert seqs(publish) == [4, 6, 1, 2, 3, 5]
+
+
 def test_live_results_without_a_gap_do_not_starve_the_backlog(ledger: SqliteLedger, clock: Clock) -> None:
     """Where there is always another live result, the backlog follows all the same: one after every tenth."""
     decide(ledger, 3)

@@ -23,14 +23,24 @@ class Outbox:
         return self._began_s + time.monotonic()
 
     def waiting(
-        self, target: Target, *, after: int, upto: int | None = None, limit: int = 1
+        self,
+        target: Target,
+        *,
+        after: int,
+        upto: int | None = None,
+        limit: int = 1,
+        was_published: bool = False,
     ) -> list[tuple[int, bytes]]:
-        """The oldest messages with ``after`` < seq <= ``upto`` that wait for a target: seq, message."""
+        """The oldest messages with ``after`` < seq <= ``upto`` that wait for a target: seq, message.
+
+        Those that were never published, or those that were, and are to be published again.
+        """
         query = (
             "SELECT seq, message FROM outbox INDEXED BY waiting JOIN inspections USING (seq)"
-            " WHERE target = ? AND state = 'waiting' AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+            " WHERE target = ? AND state = 'waiting' AND (changed_at IS NOT NULL) = ? AND seq > ? AND seq <= ?"
+            " ORDER BY seq LIMIT ?"
         )
-        rows = self._db.rows(query, target, after, 2**62 if upto is None else upto, limit)
+        rows = self._db.rows(query, target, was_published, after, 2**62 if upto is None else upto, limit)
         return [(int(seq), bytes(message)) for seq, message in rows]
 
     def mark_published(self, seqs: Sequence[int], target: Target) -> None:
@@ -50,10 +60,11 @@ class Outbox:
 
     def unpark(self) -> int:
         """Let every parked message wait again; return how many."""
+        change = (
+            "UPDATE outbox INDEXED BY parked SET state = 'waiting', changed_at = NULL WHERE state = 'parked'"
+        )
         with self._db.change() as db:
-            return db.execute(
-                "UPDATE outbox INDEXED BY parked SET state = 'waiting' WHERE state = 'parked'"
-            ).rowcount
+            return db.execute(change).rowcount
 
     def republish(self, seconds: float) -> int:
         """Let the messages published in the last so many seconds wait again; return how many.

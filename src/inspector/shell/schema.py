@@ -38,7 +38,7 @@ CREATE TABLE outbox (
     changed_at REAL, error TEXT,
     PRIMARY KEY (target, seq)
 ) WITHOUT ROWID;
-CREATE INDEX waiting ON outbox (target, seq) WHERE state = 'waiting';
+CREATE INDEX waiting ON outbox (target, changed_at IS NOT NULL, seq) WHERE state = 'waiting';
 CREATE INDEX parked ON outbox (target, seq) WHERE state = 'parked';
 CREATE INDEX published ON outbox (changed_at) WHERE state = 'published';
 CREATE TABLE fingerprints (
@@ -61,7 +61,7 @@ UPDATE inspections SET targets = trim(
     CASE WHEN EXISTS (SELECT 1 FROM outbox WHERE target = 'iot_core' AND outbox.seq = inspections.seq)
         THEN 'iot_core' ELSE '' END, ',');
 DROP INDEX outbox_state;
-CREATE INDEX waiting ON outbox (target, seq) WHERE state = 'waiting';
+CREATE INDEX waiting ON outbox (target, changed_at IS NOT NULL, seq) WHERE state = 'waiting';
 CREATE INDEX parked ON outbox (target, seq) WHERE state = 'parked';
 CREATE INDEX published ON outbox (changed_at) WHERE state = 'published';
 ALTER TABLE attempts ADD COLUMN path BLOB;
