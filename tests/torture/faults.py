@@ -188,6 +188,7 @@ SURROUNDINGS: Mapping[str, Fault] = {
             "ServiceError",
             "UnauthorizedError",
             "InvalidArgumentsError",
+            "ResourceNotFoundError",
             "NoAnswer",
             "ConnectionClosed",
         )
