@@ -1,5 +1,6 @@
 """The recipes keep to what classic Greengrass and Greengrass Lite both take."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -54,6 +55,23 @@ def test_steps_are_those_that_both_have(path: Path) -> None:
     assert set(lifecycle(path)) <= {"install", "run", "startup"}
     for step in lifecycle(path).values():
         assert set(step) <= {"Script", "Timeout", "Setenv", "RequiresPrivilege"}
+
+
+def test_the_iot_policy_allows_one_thing_what_the_recipe_allows_any() -> None:
+    """The policy in docs/deploy.md: each topic of ``accessControl`` with the thing's name in it, and no wildcard."""
+    access = load(RECIPES[0])["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"]
+    proxy = access["aws.greengrass.ipc.mqttproxy"].values()
+    document = re.search(r"```json\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text("utf-8"), re.DOTALL)
+    assert document
+    for operation, action in {"PublishToIoTCore": "iot:Publish", "SubscribeToIoTCore": "iot:Receive"}.items():
+        (allowed,) = (each["resources"] for each in proxy if operation in each["operations"][0])
+        (statement,) = (each for each in json.loads(document[1])["Statement"] if each["Action"] == action)
+        granted = statement["Resource"]
+        topics = [granted] if isinstance(granted, str) else granted
+        assert [each.partition("/")[2] for each in topics] == [
+            each.replace("*", "line-3") for each in allowed
+        ]
+    assert "*" not in document[1]
 
 
 def test_only_install_has_a_time_limit() -> None:

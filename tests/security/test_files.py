@@ -133,3 +133,18 @@ def test_it_writes_nowhere_else(nucleus: ThreadedHost, tmp_path: Path) -> None:
     moved = {write.path for write in found if write.call.startswith("rename")}
     assert images / "top" / "fail.jpg" in moved
     assert any(path.parent == archive for path in moved)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace (apt install strace)")
+def test_it_speaks_to_the_nucleus_alone(nucleus: ThreadedHost, tmp_path: Path) -> None:
+    """From the start of the process to its end, by whichever library, there is no socket but that to the nucleus."""
+    work, trace = tmp_path / "work", tmp_path / "trace"
+    strace = ["strace", "-DD", "-f", "-q", "-s", "4096", "-e", "trace=socket,connect,bind", "-o", str(trace)]
+    with running(nucleus, work, prefix=strace) as component:
+        until(lambda: (work / "images").is_dir(), "the image directory is made")
+        inspect_some(component, work / "images", work / "archive")
+        until(lambda: f"{component.process.pid} +++ exited" in trace.read_text(), "the trace is complete")
+    calls = trace.read_text()
+    assert set(re.findall(r"\bsocket\((\w+)", calls)) == {"AF_UNIX"}
+    assert set(re.findall(r'\bconnect\(.*sun_path="([^"]*)"', calls)) == {str(nucleus.host.socket_path)}
+    assert not re.search(r"\bbind\(", calls)
