@@ -14,7 +14,6 @@ from hostile.damage import Hostile, flipped, truncated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, COLOUR, PALETTE, ALPHA = 0, 2, 3, 6
-_END_SIZE = 12
 """Bytes of the chunk that ends a file, without which the picture is whole all the same."""
 
 

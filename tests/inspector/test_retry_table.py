@@ -198,7 +198,7 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(couriers, "LAST_PAUSE_S", 0.02)
     monkeypatch.setattr(couriers, "DENIED_PAUSE_S", 0.01)
     monkeypatch.setattr(couriers, "TURN_S", 0.001)
-    monkeypatch.setattr(couriers, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(couriers, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(couriers, "LANDING_S", 0.0)
     monkeypatch.setattr(suspects, "REST_S", 0.05)
     monkeypatch.setattr(greengrass, "LINGER_S", 0.0)

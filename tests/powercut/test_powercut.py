@@ -161,10 +161,10 @@ def test_missing_fsync(place: Place, careless: str, what: str) -> None:
 
 def test_missing_fsync_archive_elsewhere(elsewhere: Place) -> None:
     """The check finds out if what is copied into an archive were not synced before the original is removed."""
-    recording = elsewhere.record("archive")
-    if elsewhere.root.stat().st_dev != elsewhere.archive.stat().st_dev:
-        careless = without_syncs(recording, r"\d{12}-.*")
-        assert_found_out(elsewhere, careless, "archive", "archived image not whole")
+    if elsewhere.root.stat().st_dev == elsewhere.archive.stat().st_dev:
+        pytest.skip(f"needs two file systems: {MEMORY} and that of {elsewhere.archive}")
+    careless = without_syncs(elsewhere.record("archive"), r"\d{12}-.*")
+    assert_found_out(elsewhere, careless, "archive", "archived image not whole")
 
 
 def test_settled_before_decided(place: Place) -> None:

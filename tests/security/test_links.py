@@ -195,7 +195,7 @@ def test_a_claimed_file_exchanged_before_it_is_settled(
             claims(root).settle(decided)
     else:
         claims(root).settle(decided)
-    assert all(path.is_symlink() for path in archived(root))
+    assert [path.is_symlink() for path in archived(root)] == ([] if across else [True])
 
 
 @pytest.mark.usefixtures("untouched")

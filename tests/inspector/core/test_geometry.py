@@ -9,7 +9,6 @@ from inspector.core.geometry import Letterbox, intersection_over_union
 
 SIDES_PX = st.integers(1, 10_000)
 INPUT_SIDES_PX = st.integers(1, 40).map(lambda times: 32 * times)
-PIXELS = st.integers(0, 5_000)
 
 
 @st.composite

@@ -58,7 +58,7 @@ def test_one_alone_may_be_larger() -> None:
 
 def test_what_was_replied_to_lingers() -> None:
     """It counts for a while after its reply, and no longer."""
-    limited = budget(messages=1, linger_s=0.2)
+    limited = budget(messages=1, linger_s=1.0)
     limited.send(1, Future).set_result(None)
     with pytest.raises(Busy):
         limited.send(1, Future)

