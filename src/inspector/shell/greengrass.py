@@ -1,4 +1,4 @@
-"""Greengrass IPC: configuration, publishes, commands, state. The only importer of awsiot.
+"""Greengrass IPC: configuration, publishes, commands, state. With ``subscription`` the only importer of awsiot.
 
 1. Every call can be given up, and closes its stream, which the SDK leaves open where a reply does not end it.
 2. The SDK never reconnects: a broken connection is replaced by ``connect``, which subscribes again.
@@ -26,6 +26,7 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 from inspector.ports import TIMEOUT_S, Busy, Denied, Disconnected, Refused, Unreachable
 from inspector.shell.budget import Budget, Send
 from inspector.shell.exchange import Exchanges
+from inspector.shell.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Greengrass:
         self._exchanges = Exchanges()
         self._to_topic = Budget(MESSAGES, math.inf, lambda: 0.0)
         self._to_iot_core = Budget(MESSAGES, MESSAGES_BYTES, self._linger_s)
-        self._subscriptions: dict[str, _Stream] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._handshakes_cut = 0
         self.connection = 0
         """Counts connections: which one there is now."""
@@ -221,9 +222,9 @@ class Greengrass:
         if self._client is None or (is_open and not renew):
             return
         cause = known.cause if known and known.topic == topic else None
-        stream = _Stream(on_event, self._report_lost(), topic, cause)
-        self._subscriptions[name] = stream
-        stream.open(getattr(self._client, name), request)
+        subscription = Subscription(topic, on_event, self._report_lost(), _explain, cause)
+        self._subscriptions[name] = subscription
+        subscription.open(getattr(self._client, name), request)
         if known:
             known.close()
 
@@ -275,66 +276,6 @@ class _Lifecycle(rpc.LifecycleHandler):
 
     def on_error(self, error: Exception) -> bool:
         return True
-
-
-class _Stream(rpc.StreamResponseHandler):
-    """A subscription: passes its events on, and tells when it ends after it once was open."""
-
-    def __init__(
-        self,
-        on_event: Callable[[Any], None],
-        report_lost: Callable[[str], None],
-        topic: str | None,
-        cause: str | None,
-    ) -> None:
-        self.topic = topic
-        self.is_over = False
-        self.cause = cause
-        """Why it could not be opened, the last time that was said."""
-        self.is_open = False
-        self._on_event = on_event
-        self._report_lost = report_lost
-        self._operation: Any = None
-
-    def open(self, operation: Callable[[rpc.StreamResponseHandler], Any], request: Any) -> None:
-        """Send the request; the reply is dealt with when it comes."""
-        name = type(request).__name__
-        try:
-            self._operation = operation(self)
-            self._operation.activate(request)
-            self._operation.get_response().add_done_callback(lambda reply: self._opened(name, reply))
-        except Exception as error:  # noqa: BLE001  # as in _call; the connection's end is told by its handler
-            self._fail(name, error)
-
-    def _opened(self, name: str, reply: Future[Any]) -> None:
-        if error := reply.exception():
-            self._fail(name, error)
-        else:
-            self.is_open = True
-
-    def _fail(self, name: str, error: BaseException) -> None:
-        self.is_over = True
-        cause = str(_explain(error, self.topic))
-        if cause != self.cause:
-            log.warning("not subscribed", extra={"operation": name, "cause": cause})
-        self.cause = cause
-
-    def close(self) -> None:
-        """End it without telling."""
-        self.is_open = False
-        if self._operation is not None:
-            self._operation.close()
-
-    def on_stream_event(self, event: Any) -> None:
-        self._on_event(event)
-
-    def on_stream_error(self, error: Exception) -> bool:
-        return True
-
-    def on_stream_closed(self) -> None:
-        self.is_over = True
-        if self.is_open:
-            self._report_lost("a subscription was closed")
 
 
 def _explain(error: BaseException, topic: str | None) -> Exception:
