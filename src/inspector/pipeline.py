@@ -6,7 +6,6 @@
 2. ``decide`` makes the verdict, its message and everything still to be done durable in one transaction.
 3. Each effect may be repeated: what a crash cuts short, the next run finishes.
 4. A frame that fails is a review with a reason, never silence and never a pass.
-
 5. Several verdicts may be decided together: what is flushed to the disk once costs the time once.
 
 ``take`` runs the effects up to ``decode``, ``record`` those from ``decide`` on; with ``judge`` between them, each may

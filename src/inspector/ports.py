@@ -16,8 +16,6 @@ from inspector.core.package import KnownImages, Thresholds
 
 Target = Literal["topic", "iot_core"]
 """Where results are published: the local topic, AWS IoT Core."""
-ImageState = Literal["none", "due", "stored", "evicted"]
-"""Of the image of an inspection: not to be kept, still to be kept, with the keeper, given up."""
 
 
 class Blocked(Exception):
@@ -160,11 +158,7 @@ class Ledger(Protocol):
     Every change survives the death of the process when its call returns; a verdict and an eviction also a power cut.
     """
 
-    id: str
-
     def last_seq(self) -> int: ...
-
-    def is_inspected(self, path: str, mtime_ns: int, size_bytes: int) -> bool: ...
 
     def attempt(self, inspection_id: str, claimed: Claimed) -> Attempt: ...
 
@@ -180,17 +174,7 @@ class Ledger(Protocol):
 
     def mark_evicted(self, ids: Iterable[str]) -> None: ...
 
-    def image_states(self, ids: Iterable[str]) -> dict[str, ImageState]: ...
-
     def mark_settled(self, entry: Entry, *, remains: bool) -> None: ...
-
-    def forget(self, paths: Iterable[str]) -> None: ...
-
-    def unsettled(self) -> list[Entry]: ...
-
-    def trim(self, before: float, max_bytes: int) -> int: ...
-
-    def size_bytes(self) -> int: ...
 
     def waiting(
         self,

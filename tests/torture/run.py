@@ -234,11 +234,6 @@ class Run:
     def _reconcile(self) -> list[str]:
         """What the inspector itself has to say of its ledger."""
         ledger = self._device.work / "ledger.sqlite"
-        known = subprocess.run(
-            [*devices.inspector(self._device), "--help"], capture_output=True, text=True, check=True
-        )
-        if "reconcile" not in known.stdout:
-            return []
         done = subprocess.run(
             [*devices.inspector(self._device), "reconcile", ledger, "--directory", self._device.images],
             capture_output=True,

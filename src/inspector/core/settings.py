@@ -23,7 +23,6 @@ IGNORED_KEYS = frozenset({"accesscontrol"})
 
 _DEFAULT_THRESHOLDS = Thresholds(confidence=0.5, low_confidence=0.25)
 
-
 MAX_SHOWN = 120
 """Characters of a wrong value, and of what is said of it, that an error shows."""
 

@@ -83,9 +83,8 @@ class DirectoryKeeper:
         directory = self._directory(entry.keep)
         image = directory / (entry.id + _suffix(entry.source.name))
         path = directory / f"{entry.id}.json"
-        sidecar = Sidecar(
-            SCHEMA, entry.id, entry.seq, entry.keep, image.name, _json(entry.message), _json(raw)
-        )
+        result, detections = msgspec.Raw(entry.message), msgspec.Raw(raw)
+        sidecar = Sidecar(SCHEMA, entry.id, entry.seq, entry.keep, image.name, result, detections)
         document = msgspec.json.encode(sidecar)
         try:
             if not (entry.id in self._images and path.read_bytes() == document):
@@ -204,10 +203,6 @@ def _suffix(name: str) -> str:
     found = re.search(r"\.[A-Za-z0-9]{1,8}$", name)
     suffix = found[0].lower() if found else ".image"
     return ".image" if suffix in (".json", ".part") else suffix
-
-
-def _json(document: bytes) -> msgspec.Raw:
-    return msgspec.Raw(document)
 
 
 def _content(entry: Entry, data: bytes | None) -> BinaryIO:

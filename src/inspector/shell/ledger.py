@@ -1,5 +1,5 @@
-"""What was seen, decided, published and kept. With ``database``, ``schema``, ``outbox`` and ``trimming`` the only
-importer of sqlite3.
+"""What was seen, decided, published and kept. With its parts ``database``, ``schema`` and ``trimming``, and with
+``books``, which only reads, the only importer of sqlite3.
 
 1. A row of ``inspections`` is an inspection that was decided; its ``seq`` rises by one without gaps.
 2. The verdict, its message and what is still to be done with it become durable in one transaction. Nothing else
@@ -18,15 +18,18 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from inspector.core.verdict import VerdictName
-from inspector.ports import Attempt, Claimed, Decision, Entry, ImageState, LedgerBlocked
+from inspector.ports import Attempt, Claimed, Decision, Entry, LedgerBlocked
 from inspector.shell.database import Database
 from inspector.shell.outbox import Outbox
 from inspector.shell.trimming import Trimming
 
 log = logging.getLogger(__name__)
+
+ImageState = Literal["none", "due", "stored", "evicted"]
+"""Of the image of an inspection: not to be kept, still to be kept, with the keeper, given up."""
 
 _ENTRY = "SELECT seq, id, path, source, mtime_ns, size_bytes, keep, message, image, settled FROM inspections "
 
