@@ -77,6 +77,8 @@ class Status(msgspec.Struct, frozen=True):
     parked: Count | None
     model: Model | None
     settings_errors: tuple[str, ...]
+    alarms: tuple[str, ...] = ()
+    """None of a component that knows no alarms."""
 
 
 Message: TypeAlias = Result | Status

@@ -140,10 +140,12 @@ def _standing(status: Status) -> Notice:
     model = status.model
     with_model = f", model {model.name} {model.version} {model.precision}" if model else ""
     errors = "".join(f"; setting refused: {error}" for error in status.settings_errors)
+    alarms = f"; alarm: {', '.join(status.alarms)}" if status.alarms else ""
     because = f": {status.reason}" if status.reason else ""
-    healthy = status.state == "running" and not status.settings_errors
+    healthy = status.state == "running" and not status.settings_errors and not status.alarms
     return Notice(
-        "info" if healthy else "warning", f"{status.thing} is {status.state}{because}{with_model}{errors}"
+        "info" if healthy else "warning",
+        f"{status.thing} is {status.state}{because}{with_model}{alarms}{errors}",
     )
 
 

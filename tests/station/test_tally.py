@@ -105,6 +105,15 @@ def test_a_refused_setting_is_told():
     assert "LowConfidenceThreshold: 7 is above 1" in text
 
 
+def test_an_alarm_is_told_when_it_begins_and_when_it_is_over():
+    low = status(alarms=("no_images", "disk_low"))
+    events = feed(Tally(), low, low, status())
+    assert notices(events, "warning") == [
+        "line-3 is running, model metal-tag 1.0.0 int8; alarm: no_images, disk_low"
+    ]
+    assert notices(events, "info") == ["line-3 is running, model metal-tag 1.0.0 int8"]
+
+
 def test_images_of_an_earlier_run_give_no_row_and_no_gap():
     tally = Tally(since=datetime(2026, 11, 22, 3, 0, 0, tzinfo=timezone.utc))
     old = "2026-11-22T02:59:59.999Z"
