@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +19,6 @@ from inspector.shell.claims import CLAIMED
 from inspector.shell.files import open_regular
 
 PLACES = ("kept", "quarantine")
-_OURS = re.compile(r"([0-9a-f]{32})\.[a-z0-9]{1,8}")
 
 Progress = Callable[[int, int], None]
 """Hears how many kept images of how many were read."""
@@ -48,7 +46,7 @@ def _list_places(work: Path) -> tuple[dict[tuple[str, str], list[str]], list[str
     for place in filter(lambda each: (work / each).is_dir(), PLACES):
         with os.scandir(work / place) as entries:
             for entry in entries:
-                found = _OURS.fullmatch(entry.name)
+                found = keeper.OURS.fullmatch(entry.name)
                 if found and entry.is_file(follow_symlinks=False):
                     listed[place, found[1]].append(entry.name)
                 else:

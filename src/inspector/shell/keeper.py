@@ -28,7 +28,8 @@ from inspector.shell.files import open_regular, write_durably
 
 log = logging.getLogger(__name__)
 
-_OURS = re.compile(r"[0-9a-f]{32}\.[a-z0-9]{1,8}")
+OURS = re.compile(r"([0-9a-f]{32})\.[a-z0-9]{1,8}")
+"""The name of a kept image or its sidecar; the group is the id."""
 _REASONS: dict[tuple[str, ...], tuple[str, ...]] = {}
 
 SCHEMA = "edge-inspector/kept/1"
@@ -173,7 +174,7 @@ def _regular_files(directory: Path) -> dict[str, os.DirEntry[str]]:
         return {
             each.name: each
             for each in entries
-            if _OURS.fullmatch(each.name) and each.is_file(follow_symlinks=False)
+            if OURS.fullmatch(each.name) and each.is_file(follow_symlinks=False)
         }
 
 
