@@ -30,6 +30,8 @@ FORBIDDEN_ATTRIBUTES = {
     "getstatusoutput", "create_subprocess_shell",
 }  # fmt: skip
 MAY_START_PROGRAMS = {SOURCE / "install.py"}
+MAY_CALL_C = {SOURCE / "shell" / "memory.py"}
+"""One function of the C library, by a name that stands there."""
 
 
 def faults(source: str, *, may_start_programs: bool = False) -> list[str]:
@@ -75,7 +77,8 @@ def _imported(modules: list[str], may_start_programs: bool) -> str | None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE.parents[1]).as_posix())
 def test_nothing_of_the_kind_ships(path: Path) -> None:
     """Not pickle, marshal, yaml, eval or exec; no shell; a custom operator's library neither."""
-    assert faults(path.read_text(), may_start_programs=path in MAY_START_PROGRAMS) == []
+    found = faults(path.read_text(), may_start_programs=path in MAY_START_PROGRAMS)
+    assert [each for each in found if path not in MAY_CALL_C or not each.endswith(": ctypes")] == []
 
 
 @pytest.mark.parametrize(
