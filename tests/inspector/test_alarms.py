@@ -1,8 +1,14 @@
 """An alarm is said once when it begins and once when it ends."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 from inspector.alarms import Alarms
+from inspector.component import Component
+from inspector.core.settings import Settings
+from inspector.works import Works
 
 
 def test_raised_and_over(caplog: pytest.LogCaptureFixture) -> None:
@@ -26,3 +32,15 @@ def test_raised_and_over(caplog: pytest.LogCaptureFixture) -> None:
     ]
     assert caplog.records[0].cause == "1 MB free"  # type: ignore[attr-defined]
     assert "make room" in caplog.records[0].fix  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("limit_s", "cause"), [(0.0, None), (600.0, "no image for 600 s"), (1e5, None)])
+def test_no_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_s: float, cause: str | None
+) -> None:
+    """An hour without an image is one for whom NoImageSeconds says so; 0 means never."""
+    component = Component(tmp_path, "line-3")
+    component._settings = Settings(no_image_seconds=limit_s)
+    monkeypatch.setattr(Works, "is_inspecting", True)
+    component._works.started_s = time.monotonic() - 3_600
+    assert component._no_images() == cause
