@@ -239,8 +239,7 @@ class Component:
         log.info("connected to Greengrass", extra={"thing": self._thing})
         self._read_configuration()
         self._greengrass.listen(self._topic("commands"))
-        if self._works.office:
-            self._works.office.reconnected()
+        self._works.reconnected()
         try:
             self._greengrass.report_running()
         except _IPC_ERRORS as error:

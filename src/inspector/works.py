@@ -48,7 +48,8 @@ class Works:
         self._report = report
         self._failed = failed
         self._has_line_failed = self._has_office_failed = False
-        self._is_new = True
+        self._is_to_republish = True
+        """The nucleus may have restarted, and lost what it had accepted; so it may have before this process began."""
         self._model_path: Path | None = None
         self._line: Line | None = None
         self._lock: int | None = None
@@ -94,11 +95,17 @@ class Works:
 
     def _open_office(self, settings: Settings) -> None:
         self.office = Office(self.work, self._thing, settings, self._greengrass, self._office_failed)
-        if self._is_new:  # the nucleus may have restarted too, and lost what it had accepted
-            self.office.reconnected()
-        self._is_new = False
         assert self.housekeeping
         self.housekeeping.ledger = self.office.ledger
+        if self._is_to_republish:
+            self.reconnected()
+
+    def reconnected(self) -> None:
+        """There is a new connection to Greengrass; the ledger may not be open yet."""
+        self._is_to_republish = True
+        if self.office:
+            self.office.reconnected()
+            self._is_to_republish = False
 
     def keep_house(self) -> bool:
         """Let housekeeping take a turn, whether or not the line runs; return whether there is more to do at once."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from inspector.component import Component, WorkFailed
 from inspector.core.settings import Settings
 from inspector.office import Office
 from inspector.ports import Blocked, LedgerBlocked
-from inspector_fakes import eventually
+from inspector_fakes import decision, eventually
 
 
 @pytest.fixture
@@ -49,3 +51,27 @@ def test_a_courier_that_fails_while_the_line_is_stopped_for_something_else(
     assert isinstance(mail, WorkFailed)
     with pytest.raises(LedgerBlocked):
         component._handle(mail)
+
+
+def test_a_nucleus_that_comes_back_with_another_configuration(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had accepted and may have lost is published again, though the ledger is just being opened anew."""
+    office = open_office(component)
+    office.ledger.decide([decision(1)], 0.0)
+    office.ledger.mark_published([1], "iot_core")
+    greengrass = component._greengrass
+    configuration = {"ModelDirectory": "elsewhere", "DiskLowMegabytes": 0, "DiskFullMegabytes": 0}
+    for name in ("connect", "report_running"):
+        monkeypatch.setattr(greengrass, name, lambda: None)
+    monkeypatch.setattr(greengrass, "listen", lambda topic: None)
+    monkeypatch.setattr(greengrass, "configuration", lambda: configuration)
+    monkeypatch.setattr(greengrass, "publish_to_iot_core", lambda *_: never())
+    monkeypatch.setattr(greengrass, "publish_to_topic", lambda *_: never())
+    component._connect()
+    assert open_office(component).ledger.count("waiting") == 1
+
+
+def never() -> Future[Any]:
+    """A publish that is not answered."""
+    return Future()
