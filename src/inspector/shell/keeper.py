@@ -24,7 +24,7 @@ import msgspec
 
 from inspector.core.curation import KeptImage, evictions, rank
 from inspector.ports import Blocked, Entry, ImageGoneError
-from inspector.shell.files import open_regular, write_durably
+from inspector.shell.files import modified_ns, open_regular, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ def _content(entry: Entry, data: bytes | None) -> BinaryIO:
         raise ImageGoneError(str(error)) from error
     file = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
-    if (status.st_mtime_ns, status.st_size) != (entry.mtime_ns, entry.size_bytes):
+    if (modified_ns(status), status.st_size) != (entry.mtime_ns, entry.size_bytes):
         file.close()
         raise ImageGoneError(f"{entry.source} was overwritten")
     return file

@@ -27,7 +27,7 @@ from inspector.core.naming import is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
 from inspector.shell.claims import FIX_WRITER, claimed_before, describe
-from inspector.shell.files import open_regular
+from inspector.shell.files import modified_ns, open_regular
 from inspector.shell.leases import is_being_written
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ class Watcher:
                 self._open_since.pop(path, None)
             elif _version(status) != pending.version:
                 self._notice(path, now_s + self._settle_s)
-            elif self._is_inspected(path, status.st_mtime_ns, status.st_size):
+            elif self._is_inspected(path, modified_ns(status), status.st_size):
                 self._taken[path] = pending.version
             elif self._has_writer(path):
                 self._open_since.setdefault(path, now_s)
@@ -291,4 +291,4 @@ class Watcher:
 
 
 def _version(status: os.stat_result) -> Version:
-    return Version(status.st_mtime_ns, status.st_size)
+    return Version(modified_ns(status), status.st_size)
