@@ -88,7 +88,7 @@ class DirectoryKeeper:
         )
         document = msgspec.json.encode(sidecar)
         try:
-            if not (entry.id in self._images and path.read_bytes() == document):
+            if not (entry.id in self._images and path.is_file() and path.read_bytes() == document):
                 with _content(entry, data) as reader:
                     write_durably(reader, image.with_suffix(".part"), image)
                 write_durably(io.BytesIO(document), path.with_suffix(".part"), path)
