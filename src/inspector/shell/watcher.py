@@ -110,9 +110,17 @@ class Watcher:
     def _scan(self, directory: str) -> None:
         """Notice every file of a directory and those below it; all are due together, so that they come in order."""
         paths = list(self._files(directory))
+        if directory == "":
+            self._forget_gone(self._taken.keys() - set(paths))
         due_s = time.monotonic() + self._settle_s
         for path in paths:
             self._notice(path, due_s)
+
+    def _forget_gone(self, unlisted: set[str]) -> None:
+        """Where there are no events nobody tells that a file which was left in place has gone."""
+        for path in unlisted:
+            if not os.path.lexists(self._root / path):
+                del self._taken[path]
 
     def _files(self, directory: str) -> Iterator[str]:
         """Each directory is watched before it is listed, so that nothing slips between."""
