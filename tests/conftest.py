@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge import Edge, edge_host
+from inspector.shell import outbox
 
 ROOT = Path(__file__).parents[1]
 REAL_TAGS = Path(os.environ.get("METAL_TAGS", ROOT.parent / "shared" / "data" / "metal-tags"))
@@ -32,6 +33,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.skipped and item.config.getoption("--no-skips"):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture
+def nothing_is_recent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was published a moment ago may be trimmed."""
+    monkeypatch.setattr(outbox, "RECENT_S", -1.0)
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,7 @@ class Component:
         self._tally = Tally()
         self._alarms = Alarms()
         self._works = Works(work, thing, self._greengrass, self._count, self._failed)
+        self.is_told_to_stop = False
         self._is_connected = False
         self._configuration: Mapping[str, Any] | None = None
         self._settings: Settings | None = None
@@ -120,6 +121,7 @@ class Component:
 
     def stop(self) -> None:
         """Let ``run`` end in order. May be called from a signal handler."""
+        self.is_told_to_stop = True
         self._greengrass.hurry()
         self._mail.put(StopRequested())
 
@@ -239,8 +241,7 @@ class Component:
         log.info("connected to Greengrass", extra={"thing": self._thing})
         self._read_configuration()
         self._greengrass.listen(self._topic("commands"))
-        if self._works.office:
-            self._works.office.reconnected()
+        self._works.reconnected()
         try:
             self._greengrass.report_running()
         except _IPC_ERRORS as error:

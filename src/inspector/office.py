@@ -13,12 +13,10 @@ from inspector.core.settings import Settings
 from inspector.courier import Courier
 from inspector.ports import LedgerBlocked, Target
 from inspector.shell.greengrass import Greengrass
+from inspector.shell.outbox import RECENT_S
 from inspector.shell.replacement import close_ledger, damaged_ledgers, open_ledger
 
 log = logging.getLogger(__name__)
-
-REPUBLISH_S = 60.0
-"""What was published so shortly before a reconnect may not have left the nucleus, and is published again."""
 
 
 class Office:
@@ -85,7 +83,7 @@ class Office:
 
     def reconnected(self) -> None:
         """Publish again what may have been lost with the connection, and all that waits."""
-        if republished := self.ledger.republish(REPUBLISH_S):
+        if republished := self.ledger.republish(RECENT_S):
             log.info("publishing the last minute again", extra={"results": republished})
         for courier in self._couriers:
             courier.reconnected()

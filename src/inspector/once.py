@@ -20,6 +20,7 @@ from inspector.core.settings import Settings, SettingsError, parse
 from inspector.examiner import Examiner, Taken
 from inspector.ports import Claimed
 from inspector.shell.detector import load
+from inspector.shell.files import modified_ns
 from inspector.shell.package import PackageError
 
 
@@ -63,7 +64,7 @@ def _take(examiner: Examiner, image: Path, settings: Settings) -> Taken:
         return examiner.decode(Claimed(Identity(image.name, 0, 0, ""), image, time.time(), None, fault))
     is_read = len(data) <= max_bytes
     sha256 = hashlib.sha256(data).hexdigest() if is_read else ""
-    identity = Identity(image.name, status.st_mtime_ns, status.st_size, sha256)
+    identity = Identity(image.name, modified_ns(status), status.st_size, sha256)
     captured_at = capture_time(image.name, status.st_mtime, settings.capture_time_pattern)
     return examiner.decode(Claimed(identity, image, captured_at, data if is_read else None))
 

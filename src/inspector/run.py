@@ -37,6 +37,8 @@ def run(work: Path) -> int:
     try:
         status = component.run()
     except HungError as error:
+        if component.is_told_to_stop:
+            _end(error)
         _start_anew(error)
     except Exception:
         log.critical("stopping over an error nobody expected; Greengrass starts it anew", exc_info=True)
@@ -45,12 +47,26 @@ def run(work: Path) -> int:
     return status
 
 
+def _end(error: HungError) -> NoReturn:
+    """End without waiting for the thread that hangs: to start anew would be to disobey."""
+    log.critical(
+        "stopped",
+        extra={"cause": str(error), "fix": "none needed: the image becomes a review at the next start"},
+    )
+    _flush()
+    os._exit(0)
+
+
 def _start_anew(error: HungError) -> NoReturn:
     """Replace the process by a new one, under the same number: Greengrass counts no failure, of which it allows
     three, and nothing that hangs in a thread, in native code too, outlives it."""
     log.critical(
         "starting anew", extra={"cause": str(error), "fix": "none needed: the image becomes a review"}
     )
+    _flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell is wanted
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # no shell is wanted

@@ -47,9 +47,9 @@ class Works:
         self._greengrass = greengrass
         self._report = report
         self._failed = failed
-        self.has_failed = False
-        """Whether a thread of what is built now has failed; others may fail in its wake."""
-        self._is_new = True
+        self._has_line_failed = self._has_office_failed = False
+        self._is_to_republish = True
+        """The nucleus may have restarted, and lost what it had accepted; so it may have before this process began."""
         self._model_path: Path | None = None
         self._line: Line | None = None
         self._lock: int | None = None
@@ -58,6 +58,11 @@ class Works:
     def is_inspecting(self) -> bool:
         """Whether the line runs."""
         return self._line is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a thread of what is built now has failed; others may fail in its wake."""
+        return self._has_line_failed or self._has_office_failed
 
     def complete(self, settings: Settings) -> None:
         """Build what is missing, in the order in which one part needs the other. Raises Blocked."""
@@ -82,19 +87,25 @@ class Works:
                 self.office,
                 self.housekeeping,
                 self._inspected,
-                self._fail,
+                self._line_failed,
             )
             self._line.start()
             self.started_s = time.monotonic()
             log.info("inspecting", extra={"images": settings.image_directory} | _describe(self.detector))
 
     def _open_office(self, settings: Settings) -> None:
-        self.office = Office(self.work, self._thing, settings, self._greengrass, self._fail)
-        if self._is_new:  # the nucleus may have restarted too, and lost what it had accepted
-            self.office.reconnected()
-        self._is_new = False
+        self.office = Office(self.work, self._thing, settings, self._greengrass, self._office_failed)
         assert self.housekeeping
         self.housekeeping.ledger = self.office.ledger
+        if self._is_to_republish:
+            self.reconnected()
+
+    def reconnected(self) -> None:
+        """There is a new connection to Greengrass; the ledger may not be open yet."""
+        self._is_to_republish = True
+        if self.office:
+            self.office.reconnected()
+            self._is_to_republish = False
 
     def keep_house(self) -> bool:
         """Let housekeeping take a turn, whether or not the line runs; return whether there is more to do at once."""
@@ -142,7 +153,7 @@ class Works:
         line, self._line = self._line, None
         if line:
             line.stop()
-        self.has_failed = False
+        self._has_line_failed = False
 
     def close(self) -> None:
         """Stop the line and the couriers in order; what they were doing is in the ledger."""
@@ -158,10 +169,14 @@ class Works:
         office, self.office = self.office, None
         if office:
             office.close()
-        self.has_failed = False
+        self._has_office_failed = False
 
-    def _fail(self, error: Exception) -> None:
-        self.has_failed = True
+    def _line_failed(self, error: Exception) -> None:
+        self._has_line_failed = True
+        self._failed(error)
+
+    def _office_failed(self, error: Exception) -> None:
+        self._has_office_failed = True
         self._failed(error)
 
     def _inspected(self, judged: Judged) -> None:

@@ -20,6 +20,8 @@ from inspector_bench import Bench
 from inspector_fakes import Killed, drop, eventually, picture, rows
 from small_disk import SmallDisk, small_disk
 
+pytestmark = pytest.mark.usefixtures("nothing_is_recent")
+
 UNCERTAIN = 0.4
 MB = 1_000_000
 

@@ -17,6 +17,8 @@ from inspector.office import Office
 from inspector.ports import Disconnected, Refused
 from inspector_fakes import FakePublish, decision, eventually
 
+pytestmark = pytest.mark.usefixtures("nothing_is_recent")
+
 
 class Bench:
     """An office with fakes of both targets."""

@@ -23,6 +23,8 @@ from inspector.shell.ledger import SqliteLedger
 from inspector_bench import Bench
 from inspector_fakes import Killed, drop, eventually, inspection_id, picture
 
+pytestmark = pytest.mark.usefixtures("nothing_is_recent")
+
 ROOT = Path(__file__).parents[2]
 CERTAIN, UNCERTAIN = 0.9, 0.4
 

@@ -16,7 +16,7 @@ from inspector.core.naming import is_left_alone
 from inspector.core.settings import Settings
 from inspector.shell import keeper
 from inspector.shell.claims import CLAIMED
-from inspector.shell.files import open_regular
+from inspector.shell.files import modified_ns, open_regular
 
 PLACES = ("kept", "quarantine")
 
@@ -115,4 +115,4 @@ def _arrival(source: Path, path: Path, is_claimed: bool) -> Iterator[Arrival]:
     except FileNotFoundError:
         return
     if stat.S_ISREG(status.st_mode):
-        yield Arrival(str(path), str(source), status.st_mtime_ns, status.st_size, is_claimed)
+        yield Arrival(str(path), str(source), modified_ns(status), status.st_size, is_claimed)

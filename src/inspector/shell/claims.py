@@ -24,7 +24,7 @@ from inspector.core.naming import capture_time, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate, Claimed, Entry
 from inspector.shell.archive import Archive
-from inspector.shell.files import open_regular, pinned
+from inspector.shell.files import modified_ns, open_regular, pinned
 from inspector.shell.leases import is_being_written
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def describe(
 ) -> Candidate:
     """The candidate that a file of this status is; ``path`` is relative to the image directory."""
     captured_at = capture_time(source.name, status.st_mtime, settings.capture_time_pattern)
-    return Candidate(path, source, status.st_mtime_ns, status.st_size, captured_at, occurrence)
+    return Candidate(path, source, modified_ns(status), status.st_size, captured_at, occurrence)
 
 
 class Claims:
@@ -146,7 +146,7 @@ class Claims:
             status = source.lstat()
         except OSError:
             return None  # it was settled, and the ledger could not say so any more
-        is_same = (status.st_mtime_ns, status.st_size) == (entry.mtime_ns, entry.size_bytes)
+        is_same = (modified_ns(status), status.st_size) == (entry.mtime_ns, entry.size_bytes)
         is_same = is_same and stat.S_ISREG(status.st_mode)
         return describe(entry.path, source, status, self._settings) if is_same else None
 
@@ -163,7 +163,7 @@ class Claims:
             return None
         data, status = found
         sha256 = "" if data is None else hashlib.sha256(data).hexdigest()
-        identity = Identity(candidate.path, status.st_mtime_ns, status.st_size, sha256, candidate.occurrence)
+        identity = Identity(candidate.path, modified_ns(status), status.st_size, sha256, candidate.occurrence)
         return Claimed(identity, source, candidate.captured_at, data, fault)
 
     def _content(
@@ -189,9 +189,9 @@ class Claims:
             file.seek(0)
             data = file.read(size_bytes + 1) if size_bytes <= max_bytes else None
             status = os.fstat(file.fileno())
-            if (status.st_mtime_ns, status.st_size) == version and not has_writer:
+            if (modified_ns(status), status.st_size) == version and not has_writer:
                 break
-            version = (status.st_mtime_ns, status.st_size)
+            version = (modified_ns(status), status.st_size)
             if stop.wait(max(self._settings.settle_milliseconds / 1000, _PAUSE_S)):
                 return None
         else:

@@ -71,6 +71,11 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
+def modified_ns(status: os.stat_result) -> int:
+    """The modification time, kept within the years 1678 to 2261: a clock may say what no ledger can hold."""
+    return min(max(status.st_mtime_ns, -(2**63)), 2**63 - 1)
+
+
 def restrict(path: Path) -> None:
     """Take from a file what others need not have, where it is the component's own and has no other name.
 

@@ -24,7 +24,7 @@ import msgspec
 
 from inspector.core.curation import KeptImage, evictions, rank
 from inspector.ports import Blocked, Entry, ImageGoneError
-from inspector.shell.files import open_regular, write_durably
+from inspector.shell.files import modified_ns, open_regular, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class DirectoryKeeper:
         sidecar = Sidecar(SCHEMA, entry.id, entry.seq, entry.keep, image.name, result, detections)
         document = msgspec.json.encode(sidecar)
         try:
-            if not (entry.id in self._images and path.read_bytes() == document):
+            if not (entry.id in self._images and path.is_file() and path.read_bytes() == document):
                 with _content(entry, data) as reader:
                     write_durably(reader, image.with_suffix(".part"), image)
                 write_durably(io.BytesIO(document), path.with_suffix(".part"), path)
@@ -215,7 +215,7 @@ def _content(entry: Entry, data: bytes | None) -> BinaryIO:
         raise ImageGoneError(str(error)) from error
     file = os.fdopen(descriptor, "rb")
     status = os.fstat(descriptor)
-    if (status.st_mtime_ns, status.st_size) != (entry.mtime_ns, entry.size_bytes):
+    if (modified_ns(status), status.st_size) != (entry.mtime_ns, entry.size_bytes):
         file.close()
         raise ImageGoneError(f"{entry.source} was overwritten")
     return file

@@ -195,7 +195,7 @@ class SqliteLedger(Outbox):
     def trim(self, before: float, max_bytes: int) -> int:
         """One small step: remove what nothing is to be done with any more and was decided before ``before`` (seconds
         since the epoch), or, while the size is above ``max_bytes``, is the oldest; return how many rows went."""
-        return self._trimming.step(before, max_bytes)
+        return self._trimming.step(before, max_bytes, self.recent_since_s())
 
 
 def _insert(db: sqlite3.Connection, seq: int, decision: Decision, message: bytes, decided_at: float) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from inspector.ports import Target
 from inspector.shell.database import Database
 
+RECENT_S = 60.0
+"""What was published so shortly before a connection broke may not have left the nucleus, and is published again."""
+
 
 class Outbox:
     """The outbox of one ledger. Its times are of a clock of its own: the wall clock jumps."""
@@ -21,6 +24,10 @@ class Outbox:
     def _now_s(self) -> float:
         """Seconds, going on from where the last run published something."""
         return self._began_s + time.monotonic()
+
+    def recent_since_s(self) -> float:
+        """What was published since then may have to be published again."""
+        return self._now_s() - RECENT_S
 
     def waiting(
         self,

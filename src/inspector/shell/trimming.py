@@ -1,6 +1,7 @@
 """Removes from the ledger what nothing is to be done with any more, a small step at a time.
 
-1. A row goes only when its file is settled, its image is not still to be kept, and every target has its message.
+1. A row goes only when its file is settled, its image is not still to be kept, and every target has its message
+   for so long that it need not be published again.
 2. What went is remembered as ranges of sequence numbers, so that a gap can be told from what was trimmed.
 3. The file gives the room back to the disk.
 """
@@ -26,7 +27,7 @@ _TARGETS = ", ".join(f"'{target}'" for target in get_args(Target))
 _CANDIDATES = f"""
 SELECT seq, settled AND image != 'due' AND (? OR decided_at < ?) AND NOT EXISTS (
     SELECT 1 FROM outbox
-    WHERE target IN ({_TARGETS}) AND outbox.seq = inspections.seq AND state != 'published'
+    WHERE target IN ({_TARGETS}) AND outbox.seq = inspections.seq AND (state != 'published' OR changed_at >= ?)
 ), length(raw) + length(message)
 FROM inspections WHERE seq > ? ORDER BY seq LIMIT ?
 """  # noqa: S608  # made of the names of the targets
@@ -45,15 +46,16 @@ class Trimming:
         free, pages = self._db.number("PRAGMA freelist_count"), self._db.number("PRAGMA page_count")
         return int((pages - free) * self._db.number("PRAGMA page_size"))
 
-    def step(self, before: float, max_bytes: int) -> int:
+    def step(self, before: float, max_bytes: int, recent_since_s: float) -> int:
         """Remove rows decided before ``before`` (seconds since the epoch), and while the size is above
-        ``max_bytes`` the oldest whatever their age; return how many."""
+        ``max_bytes`` the oldest whatever their age, but none published since ``recent_since_s`` (the outbox's
+        clock); return how many."""
         excess_bytes = self.size_bytes() - max_bytes
         is_large = excess_bytes > 0
         if is_large != self._was_large:  # those passed over for their age are the oldest
             self._after, self._was_large = 0, is_large
         with self._db.change() as db:
-            rows = db.execute(_CANDIDATES, (is_large, before, self._after, LOOK)).fetchall()
+            rows = db.execute(_CANDIDATES, (is_large, before, recent_since_s, self._after, LOOK)).fetchall()
             seqs = _choose(rows, excess_bytes if is_large else math.inf)
             _remove(db, seqs)
         looked_upto = rows[-1][0] if len(rows) == LOOK else 0

@@ -27,7 +27,7 @@ from inspector.core.naming import is_left_alone, legible
 from inspector.core.settings import Settings
 from inspector.ports import Blocked, Candidate
 from inspector.shell.claims import FIX_WRITER, claimed_before, describe
-from inspector.shell.files import open_regular
+from inspector.shell.files import modified_ns, open_regular
 from inspector.shell.leases import is_being_written
 
 log = logging.getLogger(__name__)
@@ -110,9 +110,17 @@ class Watcher:
     def _scan(self, directory: str) -> None:
         """Notice every file of a directory and those below it; all are due together, so that they come in order."""
         paths = list(self._files(directory))
+        if directory == "":
+            self._forget_gone(self._taken.keys() - set(paths))
         due_s = time.monotonic() + self._settle_s
         for path in paths:
             self._notice(path, due_s)
+
+    def _forget_gone(self, unlisted: set[str]) -> None:
+        """Where there are no events nobody tells that a file which was left in place has gone."""
+        for path in unlisted:
+            if not os.path.lexists(self._root / path):
+                del self._taken[path]
 
     def _files(self, directory: str) -> Iterator[str]:
         """Each directory is watched before it is listed, so that nothing slips between."""
@@ -201,7 +209,7 @@ class Watcher:
                 self._open_since.pop(path, None)
             elif _version(status) != pending.version:
                 self._notice(path, now_s + self._settle_s)
-            elif self._is_inspected(path, status.st_mtime_ns, status.st_size):
+            elif self._is_inspected(path, modified_ns(status), status.st_size):
                 self._taken[path] = pending.version
             elif self._has_writer(path):
                 self._open_since.setdefault(path, now_s)
@@ -291,4 +299,4 @@ class Watcher:
 
 
 def _version(status: os.stat_result) -> Version:
-    return Version(status.st_mtime_ns, status.st_size)
+    return Version(modified_ns(status), status.st_size)

@@ -139,6 +139,17 @@ def test_kept_twice(tmp_path: Path, image: Path) -> None:
     assert keeper.least(10_000, at_most=9) == (inspection_id(1),)
 
 
+def test_kept_again_after_somebody_took_it_away(tmp_path: Path, image: Path) -> None:
+    """As on a full disk, where the ledger could not say that it was kept, and somebody made room."""
+    keeper = DirectoryKeeper(tmp_path)
+    keeper.keep(uncertain(1, image), b"[]", b"picture")
+    for name in kept(tmp_path):
+        (tmp_path / "kept" / name).unlink()
+    keeper.keep(uncertain(1, image), b"[]", b"picture")
+    assert kept(tmp_path) == sorted(pair(1))
+    assert (keeper.count, keeper.size_bytes) == (1, used(tmp_path))
+
+
 def keep_some(keeper: DirectoryKeeper, image: Path) -> None:
     """Four images, the most informative first."""
     for number, reason in enumerate(("uncertain", "audit", "error", "uncertain"), 1):

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from inspector.shell import schema, trimming
+from inspector.shell import outbox, schema, trimming
 from inspector.shell.ledger import SqliteLedger
 from inspector_fakes import decision, inspection_id, rows
+
+pytestmark = pytest.mark.usefixtures("nothing_is_recent")
 
 EVER = 1e12
 NO_LIMIT = 10**12
@@ -83,6 +85,21 @@ def test_never(ledger: SqliteLedger, path: Path, max_bytes: int) -> None:
     assert ledger.trim(EVER, max_bytes) == 0
     assert seqs(path) == [1, 2, 3, 4, 5]
     assert rows(path, "SELECT count(*) FROM outbox") == [(10,)]
+
+
+def test_what_may_have_to_be_published_again_stays(
+    ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large the ledger is: the nucleus may lose what it took a moment ago."""
+    monkeypatch.setattr(outbox, "RECENT_S", 60.0)
+    finish(ledger, 1, 2)
+    assert ledger.trim(EVER, 0) == 0
+    assert ledger.republish(outbox.RECENT_S) == 4
+    ledger.mark_published([1], "topic")
+    ledger.mark_published([1], "iot_core")
+    monkeypatch.setattr(outbox, "RECENT_S", -1.0)
+    assert ledger.trim(EVER, 0) == 1
+    assert seqs(path) == [2]
 
 
 def test_for_no_target(ledger: SqliteLedger, path: Path) -> None:

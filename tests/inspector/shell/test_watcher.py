@@ -462,6 +462,17 @@ def test_lost_events(root: Path, watch: Callable[..., Watch]) -> None:
     watching.expect("top/a.jpg", "top/a.jpg")
 
 
+def test_files_that_go_without_events_are_forgotten(root: Path, watch: Callable[..., Watch]) -> None:
+    """What is remembered of files that are left in place does not grow with all that ever came."""
+    watching = watch(rescan_seconds=0.05, after_inspection="leave")
+    watching.watcher._inotify.read = lambda timeout: []
+    watching.start()
+    drop(root / "a.jpg", b"x")
+    watching.expect("a.jpg")
+    (root / "a.jpg").unlink()
+    eventually(lambda: not watching.watcher._taken, "forgotten")
+
+
 def test_no_watch_left(root: Path, watch: Callable[..., Watch], caplog: pytest.LogCaptureFixture) -> None:
     """Where the kernel gives no more watches the directory is listed instead, and one log line says the fix."""
 
