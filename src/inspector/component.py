@@ -331,7 +331,11 @@ class Component:
             return
         self._blocked = str(reason)
         log.error("blocked", extra={"cause": self._blocked, "retry_s": RETRY_S})
-        self._publish_status("blocked")
+        try:
+            self._publish_status("blocked")
+        except LedgerBlocked:  # it fails too: the status does without its figures
+            self._works.close_office()
+            self._publish_status("blocked")
 
     def _shut_down(self) -> None:
         try:

@@ -66,6 +66,7 @@ class Housekeeping:
         chores = (
             self._furnish,
             self._look,
+            self._recount,
             self._evict,
             self._shrink_archive,
             self._finish_evictions,
@@ -116,6 +117,12 @@ class Housekeeping:
     def _look(self) -> bool:
         for disk in self._disks.values():
             disk.look()
+        return False
+
+    def _recount(self) -> bool:
+        """Kept images are there to be taken away: those that were do not count against the budget."""
+        if self.keeper:
+            self.keeper.recount(STEP)
         return False
 
     def _finish_evictions(self) -> bool:

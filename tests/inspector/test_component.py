@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -19,11 +20,13 @@ from inspector_fakes import decision, eventually
 @pytest.fixture
 def component(tmp_path: Path) -> Iterator[Component]:
     """Without a model, so that nothing is inspected, but with a ledger and couriers."""
+    level = logging.getLogger().level
     component = Component(tmp_path, "line-3")
     component._settings = Settings(model_directory="nowhere", disk_low_megabytes=0, disk_full_megabytes=0)
     open_office(component)
     yield component
     component._works.close()
+    logging.getLogger().setLevel(level)  # which the configuration sets
 
 
 def open_office(component: Component) -> Office:
@@ -75,3 +78,20 @@ def test_a_nucleus_that_comes_back_with_another_configuration(
 def never() -> Future[Any]:
     """A publish that is not answered."""
     return Future()
+
+
+def test_a_ledger_that_fails_while_the_component_says_why_it_is_blocked(
+    component: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status does without its figures; the process does not end over it."""
+    office = open_office(component)
+    statuses: list[Any] = []
+    monkeypatch.setattr(component, "_publish", lambda kind, message: statuses.append(message))
+
+    def fail(*_: object) -> None:
+        raise LedgerBlocked("ledger", "disk I/O error", "make room")
+
+    monkeypatch.setattr(office.ledger, "last_seq", fail)
+    component._block(Blocked("disk", "full", "make room there"))
+    (status,) = statuses
+    assert (status.event, status.reason, status.last_seq) == ("blocked", "disk: full; make room there", None)

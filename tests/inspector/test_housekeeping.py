@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from inspector import housekeeping as module
 from inspector.housekeeping import Housekeeping
@@ -109,6 +110,22 @@ def test_within_the_budgets(bench: Bench) -> None:
     assert house.archive and house.archive.size_bytes <= 4 * MB
     assert house.keeper and house.keeper.size_bytes <= 4 * MB
     house.check()
+
+
+def test_kept_images_that_somebody_took_away(bench: Bench) -> None:
+    """They no longer count: none that came later gives way to them."""
+    house = restart(bench, keep_max_megabytes=20)
+    tidy(bench)
+    for path in (bench.work / "kept").iterdir():
+        path.unlink()
+    bench.settings = replace(bench.settings, keep_max_megabytes=3)
+    house._settings = bench.settings
+    tidy(bench)
+    assert house.keeper
+    assert (house.keeper.count, len(bench.names("quarantine"))) == (2, 4)
+    assert house.keeper.size_bytes == sum(
+        path.stat().st_size for path in (bench.work / "quarantine").iterdir()
+    )
 
 
 def test_a_turn_is_short(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

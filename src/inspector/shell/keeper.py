@@ -16,6 +16,7 @@ import re
 import sys
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -59,6 +60,7 @@ class DirectoryKeeper:
         self._lock = Lock()
         self._images: dict[str, KeptImage] = {}
         self._loose: dict[str, list[Path]] = {}
+        self._recounted = 0
         try:
             for directory in (self._kept_directory, self._quarantine_directory):
                 directory.mkdir(mode=0o750, exist_ok=True)
@@ -110,6 +112,17 @@ class DirectoryKeeper:
                     path.unlink(missing_ok=True)
             except OSError as error:
                 raise Blocked(f"directory {paths[0].parent}", error.strerror, _FIX) from error
+
+    def recount(self, at_most: int) -> None:
+        """Look at the next so many images, and take those out of the books that somebody else has taken away."""
+        with self._lock:
+            images = list(islice(self._images.values(), self._recounted, self._recounted + at_most))
+        self._recounted = self._recounted + at_most if len(images) == at_most else 0
+        for image in images:
+            directory = self._directory(image.reasons)
+            if not all(os.path.lexists(directory / (image.id + each)) for each in (image.suffix, ".json")):
+                with self._lock:
+                    self._discard(image.id)
 
     def found(self) -> tuple[str, ...]:
         """The ids of all that is there, whole or not."""
