@@ -11,7 +11,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import queue
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from inspector.core import command as commands
 from inspector.core.message import Status, StatusEvent, topic
 from inspector.core.naming import rfc3339
 from inspector.core.settings import Settings, SettingsError, parse
+from inspector.every import Every
 from inspector.examiner import Judged
 from inspector.ports import Blocked, Denied, LedgerBlocked, Refused, Unreachable
 from inspector.shell import greengrass as ipc
@@ -71,30 +71,6 @@ class WorkFailed:
 
 
 Mail = StopRequested | WorkFailed | ipc.Event
-
-
-class Every:
-    """Is due at once, then every ``interval_s``."""
-
-    def __init__(self, interval_s: float) -> None:
-        self.interval_s = interval_s
-        self._next_s = 0.0
-
-    def is_due(self) -> bool:
-        """Whether it is time; if so, the next time is an interval from now."""
-        now_s = time.monotonic()
-        if now_s < self._next_s:
-            return False
-        self.restart()
-        return True
-
-    def make_due(self) -> None:
-        """It is time."""
-        self._next_s = 0.0
-
-    def restart(self) -> None:
-        """The next time is an interval from now."""
-        self._next_s = time.monotonic() + self.interval_s
 
 
 class Component:
@@ -351,11 +327,7 @@ class Component:
         self._publish("status", self._describe(event))
 
     def _describe(self, event: StatusEvent) -> Status:
-        works = self._works
-        ledger = works.office.ledger if works.office else None
-        archive = works.housekeeping.archive if works.housekeeping else None
-        keeper = works.housekeeping.keeper if works.housekeeping else None
-        state: Literal["running", "blocked"] = "running" if works.is_inspecting else "blocked"
+        state: Literal["running", "blocked"] = "running" if self._works.is_inspecting else "blocked"
         return Status(
             schema="edge-inspector/status/1",
             thing=self._thing,
@@ -364,18 +336,9 @@ class Component:
             state="stopped" if event == "stop" else state,
             event=event,
             alarms=self._alarms.in_force,
-            reason=None if works.is_inspecting else _short(self._blocked),
-            ledger=ledger.id if ledger else None,
-            last_seq=ledger.last_seq() if ledger else None,
-            verdicts=ledger.verdicts() if ledger else {},
-            outbox=ledger.count("waiting") if ledger else None,
-            parked=ledger.count("parked") if ledger else None,
-            model=works.detector.info if works.detector else None,
-            disk_free_bytes=shutil.disk_usage(works.work).free,
-            archived_bytes=archive.size_bytes if archive else None,
-            kept=keeper.count if keeper else None,
-            kept_bytes=keeper.size_bytes if keeper else None,
+            reason=None if self._works.is_inspecting else _short(self._blocked),
             settings_errors=self._settings_errors[:MAX_ERRORS],
+            **asdict(self._works.holdings()),
             **asdict(self._tally.figures(time.monotonic())),
         )
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.assembly import assemble
-from inspector.core.message import Alarm
+from inspector.core.message import Alarm, ModelInfo
 from inspector.core.settings import Settings
+from inspector.core.verdict import VerdictName
 from inspector.examiner import Judged
 from inspector.housekeeping import Housekeeping
 from inspector.line import Line
@@ -22,6 +25,22 @@ from inspector.shell.greengrass import Greengrass
 from inspector.shell.package import PackageError, Trust
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What there is in a work directory, as the status tells it; None: it is not open."""
+
+    ledger: str | None
+    last_seq: int | None
+    verdicts: dict[VerdictName, int]
+    outbox: int | None
+    parked: int | None
+    model: ModelInfo | None
+    disk_free_bytes: int
+    archived_bytes: int | None
+    kept: int | None
+    kept_bytes: int | None
 
 
 class Works:
@@ -129,6 +148,24 @@ class Works:
             "stalled": self._stalled,
         }
 
+    def holdings(self) -> Holdings:
+        """What there is, now. Raises LedgerBlocked."""
+        ledger = self.office.ledger if self.office else None
+        archive = self.housekeeping.archive if self.housekeeping else None
+        keeper = self.housekeeping.keeper if self.housekeeping else None
+        return Holdings(
+            ledger=ledger.id if ledger else None,
+            last_seq=ledger.last_seq() if ledger else None,
+            verdicts=ledger.verdicts() if ledger else {},
+            outbox=ledger.count("waiting") if ledger else None,
+            parked=ledger.count("parked") if ledger else None,
+            model=self.detector.info if self.detector else None,
+            disk_free_bytes=shutil.disk_usage(self.work).free,
+            archived_bytes=archive.size_bytes if archive else None,
+            kept=keeper.count if keeper else None,
+            kept_bytes=keeper.size_bytes if keeper else None,
+        )
+
     def follow_model(self, settings: Settings) -> bool:
         """Take the model that a deployment has moved into place; whether there is a new one.
 
@@ -204,6 +241,11 @@ class Works:
         except BlockingIOError as error:
             os.close(lock)
             raise Blocked(name, "another inspector works in it", "stop that one") from error
+        except OSError as error:
+            os.close(lock)
+            raise Blocked(
+                name, f"it cannot be locked: {error.strerror}", "put it on a local file system"
+            ) from error
         self._lock = lock
 
 

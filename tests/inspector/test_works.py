@@ -1,5 +1,6 @@
 """The parts of one work directory, where it does not let them work."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,17 @@ def test_a_second_inspector_waits_for_the_first(tmp_path: Path) -> None:
     with pytest.raises(Blocked, match="another inspector works in it"):
         second.complete(settings)
     first.close()
+
+
+def test_a_work_directory_without_locks_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some network mounts are."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("inspector.works.fcntl.flock", refuse)
+    with pytest.raises(Blocked, match="cannot be locked: No locks available; put it on a local file system"):
+        works(tmp_path).complete(Settings())
 
 
 def test_links_in_a_circle_block(tmp_path: Path) -> None:
