@@ -112,6 +112,9 @@ class Watcher:
         paths = list(self._files(directory))
         if directory == "":
             self._forget_gone(self._taken.keys() - set(paths))
+            self._being_written.intersection_update(
+                paths
+            )  # whose directory was renamed, its end is told elsewhere
         due_s = time.monotonic() + self._settle_s
         for path in paths:
             self._notice(path, due_s)
@@ -265,7 +268,11 @@ class Watcher:
             return
         path = f"{directory}/{name}" if directory else name
         if mask & flags.ISDIR:
-            if mask & _ENTERED and self._is_camera(path):
+            if mask & _LEFT:  # the end of what is written there will be told of another path
+                self._being_written = {
+                    each for each in self._being_written if not each.startswith(path + "/")
+                }
+            elif mask & _ENTERED and self._is_camera(path):
                 self._scan(path)
         elif not is_left_alone(name, self._settings.ignore_pattern):
             self._heed_file(path, mask)

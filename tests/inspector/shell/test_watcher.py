@@ -462,6 +462,23 @@ def test_lost_events(root: Path, watch: Callable[..., Watch]) -> None:
     watching.expect("top/a.jpg", "top/a.jpg")
 
 
+def test_a_directory_that_is_renamed_under_its_writer(root: Path, watch: Callable[..., Watch]) -> None:
+    """Its file settles where it now is, and another one that comes to lie at the old path is found like any other."""
+    (root / "top").mkdir()
+    watching = watch(rescan_seconds=0.05).start()
+    with (root / "top" / "a.jpg").open("wb") as writer:
+        writer.write(b"half")
+        writer.flush()
+        eventually(lambda: "top/a.jpg" in watching.watcher._being_written)
+        (root / "top").rename(root / "renamed")
+        writer.write(b" and whole")
+    watching.expect("renamed/a.jpg")
+    (root.parent / "made elsewhere").mkdir()
+    (root.parent / "made elsewhere" / "a.jpg").write_bytes(b"another")
+    (root.parent / "made elsewhere").rename(root / "top")
+    watching.expect("renamed/a.jpg", "top/a.jpg")
+
+
 def test_files_that_go_without_events_are_forgotten(root: Path, watch: Callable[..., Watch]) -> None:
     """What is remembered of files that are left in place does not grow with all that ever came."""
     watching = watch(rescan_seconds=0.05, after_inspection="leave")
