@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 STEP = 100
 """Files that are removed, or looked up, in one turn."""
-GIVE_BACK_S = 60.0
+GIVE_BACK_S = 5.0
 """How often unused memory goes back to the system."""
 MB = 1_000_000
 DAY_S = 86_400

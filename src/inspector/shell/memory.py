@@ -7,7 +7,7 @@ import ctypes
 
 
 def give_back() -> None:
-    """Takes some milliseconds. Where the C library has no such call nothing happens.
+    """Takes a millisecond or less. Where the C library has no such call nothing happens.
 
     Blocks of changing size, freed among others that stay, leave holes: without this, memory in use grows by some
     percent in 100,000 images, though nothing holds it.
