@@ -39,4 +39,4 @@ def test_housekeeping_does_it_now_and_then(tmp_path: Path, monkeypatch: pytest.M
     for _ in range(120):
         now_s[0] += 1.0
         house.turn()
-    assert len(given) == 3
+    assert len(given) == 1 + 120 / housekeeping.GIVE_BACK_S
