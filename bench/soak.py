@@ -27,6 +27,7 @@ import cv2
 
 from inspector.core.settings import Settings
 from inspector.shell.greengrass import Greengrass
+from inspector.shell.memory import share_arena
 from inspector.works import Works
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -169,6 +170,7 @@ def main() -> int:
         "--warm-up", type=int, default=10_000, metavar="N", help="after which memory is compared"
     )
     arguments = parser.parse_args()
+    share_arena()  # as ``inspector run`` does
     with tempfile.TemporaryDirectory() as work:
         outcome = run(Path(work), arguments.inferences, arguments.warm_up)
     print(json.dumps(outcome))

@@ -14,6 +14,7 @@ from inspector import __version__
 from inspector.component import Component
 from inspector.pipeline import HungError
 from inspector.shell import log as logs
+from inspector.shell import memory
 from inspector.shell.greengrass import is_started_by_greengrass
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def run(work: Path) -> int:
             file=sys.stderr,
         )
         return 1
+    memory.share_arena()
     logs.set_up("INFO")
     faulthandler.enable()  # a crash in native code says where
     os.umask(os.umask(0o077) | 0o027)  # whatever the nucleus left us with, stricter if that is

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,38 @@ def test_housekeeping_does_it_now_and_then(tmp_path: Path, monkeypatch: pytest.M
         now_s[0] += 1.0
         house.turn()
     assert len(given) == 1 + 120 / housekeeping.GIVE_BACK_S
+
+
+ARENAS = """
+import re, sys, threading
+from pathlib import Path
+from inspector.shell.memory import share_arena
+
+if sys.argv[1] == "shared":
+    share_arena()
+busy, done = threading.Barrier(9), threading.Event()
+
+def allocate():
+    blocks = [bytes(1_000) for _ in range(100)]
+    busy.wait()
+    done.wait()
+    del blocks
+
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+    thread.start()
+busy.wait()
+found = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) ---p 0+ 00:00 0", Path("/proc/self/maps").read_text(), re.MULTILINE)
+done.set()
+# An arena of a thread is a region of 64 MB, most of it set aside for later.
+print(sum(1 for start, end in found if 60 << 20 < int(end, 16) - int(start, 16) <= 64 << 20))
+"""
+
+
+@pytest.mark.parametrize(("how", "is_expected"), [("shared", False), ("as it is", True)])
+def test_one_arena_for_all_threads(how: str, is_expected: bool) -> None:
+    """Else each thread has one of its own, with holes of its own."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ARENAS, how], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (int(ended.stdout) > 0) is is_expected
