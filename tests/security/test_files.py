@@ -143,7 +143,8 @@ def test_it_speaks_to_the_nucleus_alone(nucleus: ThreadedHost, tmp_path: Path) -
     with running(nucleus, work, prefix=strace) as component:
         until(lambda: (work / "images").is_dir(), "the image directory is made")
         inspect_some(component, work / "images", work / "archive")
-        ended = re.compile(rf"^{component.process.pid} +\+\+\+ exited", re.MULTILINE)  # a short number is padded
+        # A short number is padded.
+        ended = re.compile(rf"^{component.process.pid} +\+\+\+ exited", re.MULTILINE)
         until(lambda: bool(ended.search(trace.read_text())), "the trace is complete")
     calls = trace.read_text()
     assert set(re.findall(r"\bsocket\((\w+)", calls)) == {"AF_UNIX"}
