@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inspector.core.settings import Settings
+from inspector.every import Every
 from inspector.ports import Blocked, LedgerBlocked
 from inspector.shell.archive import Archive
 from inspector.shell.disk import Disk
@@ -56,7 +57,7 @@ class Housekeeping:
         self._loose: list[str] = []
         """Those that are not whole, which nobody is known to have removed."""
         self._troubles: list[Blocked] = []
-        self._next_give_back_s = 0.0
+        self._give_back_every = Every(GIVE_BACK_S)
         self.turn()
 
     def turn(self) -> bool:
@@ -177,7 +178,6 @@ class Housekeeping:
         return False
 
     def _give_back(self) -> bool:
-        if time.monotonic() >= self._next_give_back_s:
-            self._next_give_back_s = time.monotonic() + GIVE_BACK_S
+        if self._give_back_every.is_due():
             give_back()
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
@@ -11,8 +10,6 @@ from inspector.core.frame import Frame
 from inspector.examiner import Judged, Taken
 from inspector.pipeline import Pipeline
 from inspector.ports import Candidate, Claimed, Entry
-
-log = logging.getLogger(__name__)
 
 READ_AHEAD = 4
 """Frames that wait, decoded, for inference; what else arrives stays on disk."""
