@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgehost.call import Call, Handler
-from edgehost.configuration_ipc import now_ms
+from edgehost.configuration import now_ms
 from edgehost.nucleus import DEFAULT_THING_NAME
 from edgehost.thread import ThreadedHost, run_in_thread
 from inspector.core.frame import Identity

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge import INSPECTOR, QUICK
-from edgehost.configuration_ipc import now_ms
+from edgehost.configuration import now_ms
 from edgehost.thread import ThreadedHost
 
 ROOT = Path(__file__).parents[1]

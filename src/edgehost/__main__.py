@@ -23,11 +23,12 @@ from edgehost.control import ControlError, ControlServer, send
 from edgehost.lifecycle import MAX_ERRORS
 from edgehost.nucleus import DEFAULT_THING_NAME, EdgeHost, RootInUseError
 from edgehost.packages import Layout
+from edgehost.profile import CLASSIC, PROFILES
 
 INTERRUPTED = 130
 DEFAULT_ROOT = Path(".edgehost")
 
-_ABOUT = """A simulated AWS IoT Greengrass v2 core device (classic nucleus): runs components without AWS.
+_ABOUT = """A simulated AWS IoT Greengrass v2 core device (classic or Lite): runs components without AWS.
 
 In one terminal run the host, in another deploy to it."""
 _EXAMPLE = """example:
@@ -74,6 +75,12 @@ def _parser(*, with_camera: bool) -> argparse.ArgumentParser:
 
 def _add_run(commands: Any) -> None:
     parser = _command(commands, "run", _run, "run the host until Ctrl-C", "edgehost run --root /tmp/device")
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default=CLASSIC.name,
+        help="the nucleus it plays: classic (Java) or lite (Greengrass Lite) (default: %(default)s)",
+    )
     parser.add_argument(
         "--broker",
         default=EMBEDDED,
@@ -178,6 +185,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     host = EdgeHost(
         arguments.root,
+        profile=PROFILES[arguments.profile],
         broker=arguments.broker,
         thing_name=arguments.thing,
         max_errors=arguments.max_errors,
@@ -191,7 +199,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
 
 def _welcome(host: EdgeHost) -> str:
     root = shlex.quote(str(host.root))
-    return f"""simulated core device {host.thing_name} (classic)
+    return f"""simulated core device {host.thing_name} ({host.profile.name})
   socket  {host.socket_path}
   broker  {host.broker_url}
   logs    {host.root / "logs"}

@@ -6,6 +6,7 @@ Kept under the host's root as JSON, so that it survives a restart. Source: ``Top
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,11 @@ class ConfigurationStore:
         partial.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(stored, indent=1))
         partial.replace(self._path)
+
+
+def now_ms() -> int:
+    """The time that a deployment's values are set at."""
+    return time.time_ns() // 1_000_000
 
 
 def plain(node: Branch | Leaf) -> Any:

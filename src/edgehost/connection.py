@@ -15,12 +15,13 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from edgehost.call import TERMINATE, Call, Handler
 from edgehost.errors import InvalidArgumentsError, IpcError, ServiceError
-from edgehost.frames import Frame, FrameDecoder, FrameError, encode
+from edgehost.frames import MAX_FRAME_BYTES, Frame, FrameDecoder, FrameError, encode
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,16 @@ class Type(IntEnum):
     INTERNAL_ERROR = 7
 
 
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a nucleus speaks the protocol, where the two differ."""
+
+    terminates_replies: bool = True
+    """Whether the reply to a unary request ends its stream."""
+    max_frame_bytes: int = MAX_FRAME_BYTES
+    """A longer frame closes the connection."""
+
+
 class ProtocolError(Exception):
     """The peer broke the RPC protocol; the message is what it is told before the connection closes."""
 
@@ -74,7 +85,9 @@ class Connection:
         writer: asyncio.StreamWriter,
         authenticate: Authenticate,
         operations: Mapping[str, Handler],
+        wire: Wire,
     ) -> None:
+        self._wire = wire
         self.component = ""
         self.closed = asyncio.Event()
         self._authenticate = authenticate
@@ -208,7 +221,9 @@ class Connection:
                 stream, ServiceError(f"{name} failed inside the edge host; its log has the traceback")
             )
         else:
-            call.reply(response, keep_open=name.startswith("SubscribeTo"))
+            call.reply(
+                response, keep_open=name.startswith("SubscribeTo") or not self._wire.terminates_replies
+            )
 
     def _send_error(self, stream: int, error: IpcError) -> None:
         if stream not in self._calls:

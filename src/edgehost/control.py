@@ -92,11 +92,12 @@ class ControlServer:
         host = self._host
         return {
             "root": str(host.root),
+            "profile": host.profile.name,
             "thing": host.thing_name,
             "socket": str(host.socket_path),
             "broker": host.broker_url,
             "online": host.iot_core.online.is_set(),
-            "spooled_messages": len(host.iot_core.spool),
+            "spooled_messages": len(host.iot_core.spool or ()),
             "faults": host.faults.in_force(),
             "components": host.status(),
         }

@@ -27,6 +27,7 @@ from edgehost.camera.drop import drop, pictures_in
 from edgehost.deployment import DeploymentError
 from edgehost.lifecycle import State
 from edgehost.nucleus import EdgeHost
+from edgehost.profile import CLASSIC, PROFILES
 from station.broker import Inbox, Subscription, locate
 from station.event import Event, Heard, Notice
 from station.expectation import Expectation
@@ -162,7 +163,7 @@ async def _demo(args: argparse.Namespace, terminal: Console) -> int:
     pictures = pictures_in(CHECKOUT / "sample_images")
     expectation = Expectation(frozenset(picture.name for picture in pictures))
     inbox: Inbox = queue.SimpleQueue()
-    async with EdgeHost(STATE) as host:
+    async with EdgeHost(STATE, profile=PROFILES[args.profile]) as host:
         topics = [f"inspect/{host.thing_name}/{kind}" for kind in ("results", "status")]
         with Subscription(locate(host.broker_url), topics, inbox) as subscription:
             if not await asyncio.to_thread(subscription.subscribed.wait, 10):
@@ -253,6 +254,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--rate", type=_rate, default=4, metavar="PER_SECOND", help="pictures a second (default: 4)"
+    )
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default=CLASSIC.name,
+        help="the nucleus that is played (default: %(default)s)",
     )
     parser.add_argument(
         "--keep-running", action="store_true", help="go on after the last picture, until Ctrl-C"

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from edgehost.component_log import ComponentLog
-from edgehost.configuration import ConfigurationStore
-from edgehost.configuration_ipc import ConfigurationService, now_ms
+from edgehost.configuration import ConfigurationStore, now_ms
 from edgehost.environment import Surroundings
 from edgehost.lifecycle import Component
 from edgehost.packages import Layout, PackageError, Staged, find_recipe, stage
+from edgehost.profile import Profile
 from edgehost.recipe import Recipe, RecipeError
+from edgehost.services import Consultation
 from edgehost.state import State
-from edgehost.updates import UpdateService
 from edgehost.variables import VariableError, interpolate
 
 log = logging.getLogger(__name__)
@@ -54,19 +54,19 @@ class Deployer:
 
     def __init__(
         self,
+        profile: Profile,
         surroundings: Surroundings,
         components: dict[str, Component],
         configuration: ConfigurationStore,
-        validation: ConfigurationService,
-        updates: UpdateService,
+        consultation: Consultation,
         max_errors: int,
     ) -> None:
+        self._profile = profile
         self._surroundings = surroundings
         self._layout = Layout(surroundings.root)
         self._components = components
         self._configuration = configuration
-        self._validation = validation
-        self._updates = updates
+        self._consultation = consultation
         self._max_errors = max_errors
 
     async def deploy(self, request: Request) -> None:
@@ -81,17 +81,20 @@ class Deployer:
             except (PackageError, RecipeError, VariableError) as error:
                 raise DeploymentError(str(error)) from error
             await self._validate(staged, request, identity)
-            await self._updates.consent(identity, request.answer_timeout_s)
+            await self._consultation.consent(identity, request.answer_timeout_s)
             try:
                 for item in staged:
                     await self._apply(item, request)
                 await self._wait(item.recipe.name for item in staged)
             finally:
-                self._updates.announce_done(identity)
+                self._consultation.announce_done(identity)
 
     def _stage(self, request: Request, directory: Path) -> list[Staged]:
         """Everything the request names, dependencies first."""
-        found = [find_recipe(request.recipes, name, version) for name, version in request.versions.items()]
+        found = [
+            find_recipe(request.recipes, name, version, self._profile.rules)
+            for name, version in request.versions.items()
+        ]
         recipes = {recipe.name: recipe for recipe, _ in found}
         files = {recipe.name: file for recipe, file in found}
         ordered = self._in_order(recipes)
@@ -133,7 +136,7 @@ class Deployer:
             planned = self._planned(item.recipe, request)
             if name not in self._configuration or planned == self._configuration.value(name):
                 continue
-            refusal = await self._validation.validate(name, planned, identity, request.answer_timeout_s)
+            refusal = await self._consultation.validate(name, planned, identity, request.answer_timeout_s)
             if refusal is not None:
                 raise DeploymentError(f"{name} refused the new configuration: {refusal}")
 
@@ -168,6 +171,7 @@ class Deployer:
             ComponentLog(self._layout.log(recipe.name), recipe.name),
             self._surroundings.environment(recipe.name),
             self._interpolator(recipe),
+            self._profile.upkeep,
             self._max_errors,
         )
         self._components[recipe.name] = component

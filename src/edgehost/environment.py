@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-NUCLEUS_VERSION = "2.14.0"
 DEFAULT_REGION = "us-east-1"
 # Of the developer's shell: a service manager starts the nucleus without them, and they would lead Python astray.
 _LEFT_OUT = ("AWS_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "COVERAGE_", "COV_CORE_")
@@ -21,6 +20,7 @@ class Surroundings:
     thing_name: str
     socket_path: Path
     issue_token: Callable[[str], str]
+    nucleus_version: str
     region: str = DEFAULT_REGION
 
     def environment(self, component: str) -> dict[str, str]:
@@ -34,7 +34,7 @@ class Surroundings:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_IOT_THING_NAME": self.thing_name,
-            "GGC_VERSION": NUCLEUS_VERSION,
+            "GGC_VERSION": self.nucleus_version,
             "GG_ROOT_CA_PATH": str(self.root / "rootCA.pem"),
         }
 

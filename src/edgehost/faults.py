@@ -11,7 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from edgehost.call import Call, Handler
 from edgehost.errors import (
@@ -22,6 +23,7 @@ from edgehost.errors import (
     ServiceError,
     UnauthorizedError,
 )
+from edgehost.services import IoTCore
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +47,6 @@ class FaultError(Exception):
     """There is no such fault; the message says which there are."""
 
 
-class Link(Protocol):
-    """The way to the broker."""
-
-    def cut(self) -> None: ...
-
-    def mend(self) -> None: ...
-
-
-class Store(Protocol):
-    """The spool before it."""
-
-    is_jammed: bool
-
-
 @dataclass(slots=True)
 class _Answer:
     """So many more requests of an operation are answered like this."""
@@ -71,9 +59,8 @@ class _Answer:
 class Faults:
     """The faults of one host. Called in its event loop."""
 
-    def __init__(self, link: Link, spool: Store, cut_ipc: Callable[[], None]) -> None:
-        self._link = link
-        self._spool = spool
+    def __init__(self, iot_core: IoTCore, cut_ipc: Callable[[], None]) -> None:
+        self._iot_core = iot_core
         self._cut_ipc = cut_ipc
         self._delay_s = 0.0
         self._answers: dict[str, _Answer] = {}
@@ -81,13 +68,15 @@ class Faults:
 
     def broker_down(self, seconds: float) -> None:
         """The broker can't be reached for a while; what is published waits in the spool."""
-        self._link.cut()
-        self._end_after("broker-down", seconds, self._link.mend)
+        self._iot_core.cut()
+        self._end_after("broker-down", seconds, self._iot_core.mend)
 
     def spool_full(self, seconds: float) -> None:
         """The spool takes no message for a while, as if it were full."""
-        self._spool.is_jammed = True
-        self._end_after("spool-full", seconds, self._unjam)
+        if (spool := self._iot_core.spool) is None:
+            raise FaultError("this nucleus has no spool; offline, it refuses what is published")
+        spool.is_jammed = True
+        self._end_after("spool-full", seconds, partial(setattr, spool, "is_jammed", False))
 
     def ipc_slow(self, delay_s: float, seconds: float) -> None:
         """For a while every request waits before it is carried out and answered."""
@@ -167,9 +156,6 @@ class Faults:
             end()
 
         self._ends[name] = asyncio.get_running_loop().call_later(seconds, over), end
-
-    def _unjam(self) -> None:
-        self._spool.is_jammed = False
 
     def _hurry(self) -> None:
         self._delay_s = 0.0

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgehost.call import Handler
-from edgehost.connection import Authenticate, Connection
+from edgehost.connection import Authenticate, Connection, Wire
 
 
 class IpcServer:
     """Serves ``operations`` at ``path`` to every connection whose token ``authenticate`` turns into a component."""
 
-    def __init__(self, path: Path, authenticate: Authenticate, operations: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, path: Path, authenticate: Authenticate, operations: Mapping[str, Handler], wire: Wire
+    ) -> None:
         self.path = path
         self._authenticate = authenticate
         self._operations = operations
+        self._wire = wire
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -42,7 +45,7 @@ class IpcServer:
             connection.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer, self._authenticate, self._operations)
+        connection = Connection(reader, writer, self._authenticate, self._operations, self._wire)
         self._connections.add(connection)
         try:
             await connection.run()

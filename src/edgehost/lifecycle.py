@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgehost.component_log import ComponentLog
@@ -21,15 +22,24 @@ from edgehost.recipe import Recipe, Step
 from edgehost.state import SETTLED, Progress, State
 from edgehost.variables import VariableError
 
-__all__ = ["MAX_ERRORS", "STOP_GRACE_S", "Component", "State", "StepFailedError"]
+__all__ = ["MAX_ERRORS", "Component", "State", "StepFailedError", "Upkeep"]
 
 MAX_ERRORS = 3
-STOP_GRACE_S = 5.0
 _ERROR_MEMORY_S = 3600
 
 
 # Replaces the recipe variables of a script or an environment value, with the configuration as it is now.
 Interpolate = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """How a nucleus keeps components up and stops them, where the two differ. Seconds."""
+
+    retry_delay_s: float = 0.0
+    """How long after a failure a component is started again."""
+    stop_grace_s: float = 5.0
+    """How long after SIGTERM SIGKILL follows."""
 
 
 class StepFailedError(Exception):
@@ -50,13 +60,15 @@ class Component:
         log: ComponentLog,
         environment: Mapping[str, str],
         interpolate: Interpolate,
+        upkeep: Upkeep,
         max_errors: int = MAX_ERRORS,
     ) -> None:
         self.recipe = recipe
         self.log = log
         self._progress = Progress()
         self.max_errors = max_errors
-        self.stop_grace_s = STOP_GRACE_S
+        self._upkeep = upkeep
+        self.stop_grace_s = upkeep.stop_grace_s
         self._work = work
         self._environment = environment
         self._interpolate = interpolate
@@ -137,6 +149,7 @@ class Component:
                     self._enter(State.BROKEN)
                     return
                 self._enter(State.ERRORED)
+                await asyncio.sleep(self._upkeep.retry_delay_s)
 
     def _give_up(self, state: State) -> bool:
         now = time.monotonic()

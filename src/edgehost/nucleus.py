@@ -16,15 +16,12 @@ from typing import Any
 from edgehost.authorization import is_allowed
 from edgehost.broker import EMBEDDED, EmbeddedBroker, parse_url
 from edgehost.configuration import ConfigurationStore
-from edgehost.configuration_ipc import ConfigurationService
 from edgehost.deployment import Deployer, Request
 from edgehost.environment import Surroundings
 from edgehost.faults import Faults
-from edgehost.iotcore import IoTCore
 from edgehost.ipc import IpcServer
 from edgehost.lifecycle import MAX_ERRORS, Component
-from edgehost.pubsub import LocalPubSub
-from edgehost.updates import UpdateService
+from edgehost.profile import CLASSIC, Profile
 
 DEFAULT_THING_NAME = "edgehost-1"
 # sockaddr_un holds 108 bytes, the last of them a zero.
@@ -40,20 +37,23 @@ class UnknownComponentError(LookupError):
 
 
 class EdgeHost:
-    """A Greengrass core device (classic profile) in this process, under ``root``; an async context manager.
+    """A Greengrass core device in this process, under ``root``; an async context manager.
 
-    ``broker`` is ``embedded`` or ``mqtt://HOST:PORT``. What it keeps lives under ``root`` as on a real device:
-    ``work/``, ``packages/``, ``logs/``, ``config/``. A component is BROKEN after ``max_errors`` in one state.
+    ``profile`` is the nucleus it plays. ``broker`` is ``embedded`` or ``mqtt://HOST:PORT``. What it keeps lives under
+    ``root`` as on a real device: ``work/``, ``packages/``, ``logs/``, ``config/``. A component is BROKEN after
+    ``max_errors`` in one state.
     """
 
     def __init__(
         self,
         root: Path,
         *,
+        profile: Profile = CLASSIC,
         broker: str = EMBEDDED,
         thing_name: str = DEFAULT_THING_NAME,
         max_errors: int = MAX_ERRORS,
     ) -> None:
+        self.profile = profile
         self.root = Path(root).absolute()
         self.thing_name = thing_name
         self.socket_path = self.root / "ipc.socket"
@@ -133,6 +133,10 @@ class EdgeHost:
             for component in self.components.values()
         ]
 
+    def find_component(self, name: str) -> Component | None:
+        """A deployed component, None if there is none of that name."""
+        return self.components.get(name)
+
     def component(self, name: str) -> Component:
         """A deployed component. Raises UnknownComponentError."""
         if name not in self.components:
@@ -176,9 +180,8 @@ class EdgeHost:
             self._exit.push_async_callback(self.broker.stop)
             self._address = self.broker.address
         self.configuration = ConfigurationStore(self.root / "config" / "configuration.json")
-        self.configuration_service = ConfigurationService(self.configuration)
-        self.local = LocalPubSub(self.authorize)
-        self.iot_core = IoTCore(self._address, self.thing_name, self.authorize)
+        self.services = self.profile.serve(self, self._address)
+        self.iot_core = self.services.iot_core
         await self._start_ipc()
         self.iot_core.start()
         self._exit.push_async_callback(self.iot_core.stop)
@@ -192,16 +195,18 @@ class EdgeHost:
 
     def _new_deployer(self) -> Deployer:
         return Deployer(
+            self.profile,
             self._surroundings(),
             self.components,
             self.configuration,
-            self.configuration_service,
-            self.updates,
+            self.services.consultation,
             self._max_errors,
         )
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self.root, self.thing_name, self.socket_path, self.issue_token)
+        return Surroundings(
+            self.root, self.thing_name, self.socket_path, self.issue_token, self.profile.version
+        )
 
     def _lock_root(self) -> None:
         lock = self._exit.enter_context((self.root / ".lock").open("w"))
@@ -214,15 +219,11 @@ class EdgeHost:
 
     async def _start_ipc(self) -> None:
         self.socket_path = self._short_socket_path()
-        self.updates = UpdateService(self.components.get)
-        services = (self.local, self.iot_core, self.configuration_service, self.updates)
-        self.faults = Faults(self.iot_core, self.iot_core.spool, lambda: self.ipc.disconnect_all())
-        operations = {
-            name: self.faults.around(handler)
-            for service in services
-            for name, handler in service.operations().items()
-        }
-        self.ipc = IpcServer(self.socket_path, lambda token: self._tokens.get(token), operations)
+        self.faults = Faults(self.iot_core, lambda: self.ipc.disconnect_all())
+        operations = {name: self.faults.around(handler) for name, handler in self.services.operations.items()}
+        self.ipc = IpcServer(
+            self.socket_path, lambda token: self._tokens.get(token), operations, self.profile.wire
+        )
         await self.ipc.start()
         self._exit.push_async_callback(self.ipc.stop)
 

@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edgehost.recipe import Recipe, RecipeError, load
+from edgehost.recipe import Recipe, RecipeError, Rules, load
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -71,14 +71,14 @@ class Staged:
         _replace(self.directory / "unarchived", layout.unarchived(self.recipe))
 
 
-def find_recipe(directory: Path, name: str, version: str) -> tuple[Recipe, Path]:
+def find_recipe(directory: Path, name: str, version: str, rules: Rules) -> tuple[Recipe, Path]:
     """The recipe of a component's version, whatever its file is called. Raises PackageError where there is none."""
     if not directory.is_dir():
         raise PackageError(f"recipe directory {directory} is not a directory")
     unreadable: list[str] = []
     for path in sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES):
         try:
-            recipe = load(path)
+            recipe = load(path, rules)
         except RecipeError as error:
             unreadable.append(str(error))
             if path.stem == f"{name}-{version}":

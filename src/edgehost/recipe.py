@@ -15,8 +15,6 @@ from typing import Any
 
 import yaml
 
-# Recipes over this are refused by the cloud, and by the GDK.
-MAX_RECIPE_BYTES = 16_000
 DEFAULT_TIMEOUT_S = 120.0
 _STEPS = ("install", "startup", "run", "shutdown")
 _UNSUPPORTED_STEPS = ("bootstrap", "recover")
@@ -27,6 +25,14 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 
 class RecipeError(ValueError):
     """A recipe that this host refuses; the message names the recipe, the field and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a nucleus takes of recipes, where the two differ."""
+
+    max_bytes: int = 16_000
+    """Longer ones are refused: on classic by the cloud and by the GDK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,12 @@ class Recipe:
     steps: Mapping[str, Step] = field(default_factory=dict)
 
 
-def load(path: Path) -> Recipe:
+def load(path: Path, rules: Rules) -> Recipe:
     """Read a recipe file. Raises RecipeError; OSError where the file can't be read."""
     text = path.read_bytes()
-    if len(text) > MAX_RECIPE_BYTES:
+    if len(text) > rules.max_bytes:
         raise RecipeError(
-            f"recipe {path} has {len(text)} bytes; {MAX_RECIPE_BYTES} is the most that Greengrass takes"
+            f"recipe {path} has {len(text)} bytes; {rules.max_bytes} is the most that Greengrass takes"
         )
     try:
         parsed = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from edgehost.broker import EMBEDDED
 from edgehost.lifecycle import MAX_ERRORS
 from edgehost.nucleus import DEFAULT_THING_NAME, EdgeHost
+from edgehost.profile import CLASSIC, Profile
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ class ThreadedHost:
 def run_in_thread(
     root: Path,
     *,
+    profile: Profile = CLASSIC,
     broker: str = EMBEDDED,
     thing_name: str = DEFAULT_THING_NAME,
     max_errors: int = MAX_ERRORS,
@@ -49,7 +51,9 @@ def run_in_thread(
     over: Future[None] = Future()
 
     async def live() -> None:
-        async with EdgeHost(root, broker=broker, thing_name=thing_name, max_errors=max_errors) as host:
+        async with EdgeHost(
+            root, profile=profile, broker=broker, thing_name=thing_name, max_errors=max_errors
+        ) as host:
             started.set_result(ThreadedHost(host, asyncio.get_running_loop()))
             await asyncio.wrap_future(over)
 

@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from edgehost.broker import BrokerAddress, BrokerError, EmbeddedBroker, parse_url
-from edgehost.iotcore import covers
+from edgehost.classic.iotcore import covers
 from edgehost.thread import ThreadedHost, run_in_thread
 from ipc_bench import Bench, Inbox
 from mosquitto_broker import PROGRAM, Mosquitto, until

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgehost.component_log import ComponentLog
-from edgehost.lifecycle import Component
+from edgehost.lifecycle import Component, Upkeep
 from edgehost.process import group_is_alive
 from edgehost.recipe import Recipe, Step
 from edgehost.state import State
@@ -37,6 +37,7 @@ def started(tmp_path: Path) -> New:
             log,
             {"PATH": os.environ["PATH"], "GREETING": "hello"},
             lambda text: interpolate(text, variables, {}),
+            Upkeep(),
         )
         component.start()
         try:

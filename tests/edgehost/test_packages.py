@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgehost.packages import Layout, PackageError, find_recipe, stage, unzip
-from edgehost.recipe import Artifact, Recipe
+from edgehost.recipe import Artifact, Recipe, Rules
 
 RECIPE = Recipe("com.a", "1.0.0", artifacts=(Artifact("code.zip", True), Artifact("plain.txt", False)))
 
@@ -90,8 +90,8 @@ def test_recipe_is_found_by_what_it_says(tmp_path: Path) -> None:
         '{"ComponentName": "com.a", "ComponentVersion": "1.0.0", "Manifests": [{}]}'
     )
     (tmp_path / "broken.yaml").write_text("a: [")
-    assert find_recipe(tmp_path, "com.a", "1.0.0")[1].name == "any-name.json"
+    assert find_recipe(tmp_path, "com.a", "1.0.0", Rules())[1].name == "any-name.json"
     with pytest.raises(PackageError, match=r"no recipe of com\.a 2\.0\.0 in .*broken\.yaml"):
-        find_recipe(tmp_path, "com.a", "2.0.0")
+        find_recipe(tmp_path, "com.a", "2.0.0", Rules())
     with pytest.raises(PackageError, match="not a directory"):
-        find_recipe(tmp_path / "none", "com.a", "1.0.0")
+        find_recipe(tmp_path / "none", "com.a", "1.0.0", Rules())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edgehost.recipe import RecipeError, architecture, load, parse
+from edgehost.recipe import RecipeError, Rules, architecture, load, parse
 from edgehost.variables import VariableError, interpolate
 
 FULL = {
@@ -49,7 +49,7 @@ def test_recipe_is_read(tmp_path: Path, suffix: str) -> None:
     """YAML and JSON give the same recipe, with the first manifest that fits Linux."""
     path = tmp_path / f"recipe{suffix}"
     path.write_text(json.dumps(FULL) if suffix == ".json" else yaml.safe_dump(FULL))
-    recipe = load(path)
+    recipe = load(path, Rules())
     assert (recipe.name, recipe.version) == ("com.example.Full", "1.2.3-rc.1")
     assert recipe.dependencies == {"com.example.Base": "HARD", "com.example.Other": "SOFT"}
     assert recipe.default_configuration == {"Greeting": "hi"}
@@ -146,7 +146,7 @@ def test_unreadable_recipe_is_refused(tmp_path: Path, text: str, words: str) -> 
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(RecipeError, match=words):
-        load(path)
+        load(path, Rules())
 
 
 VALUES = {"artifacts:path": "/a", "artifacts:decompressedPath": "/d", "work:path": "/w", "iot:thingName": "t"}

@@ -16,7 +16,7 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from edge import held
-from edgehost.configuration_ipc import now_ms
+from edgehost.configuration import now_ms
 from edgehost.connection import Connection
 from edgehost.thread import ThreadedHost, run_in_thread
 from inspector.ports import Busy, Denied, Disconnected, Unreachable

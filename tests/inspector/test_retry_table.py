@@ -19,7 +19,7 @@ from awsiot.greengrasscoreipc import model
 
 from edgehost import errors
 from edgehost.call import TERMINATE, Call
-from edgehost.configuration_ipc import now_ms
+from edgehost.configuration import now_ms
 from edgehost.connection import Type
 from edgehost.thread import ThreadedHost, run_in_thread
 from inspector import courier as couriers

@@ -19,7 +19,7 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from edge import MODEL, SAMPLES, Edge, held
-from edgehost.configuration_ipc import now_ms
+from edgehost.configuration import now_ms
 from edgehost.deployment import DeploymentError
 from mosquitto_broker import until
 

@@ -19,6 +19,8 @@ from paho.mqtt.properties import Properties
 from edgehost.authorization import MQTT_PROXY
 from edgehost.broker import BrokerAddress
 from edgehost.call import Call, Handler
+from edgehost.classic.pubsub import Authorize
+from edgehost.classic.spool import Spool
 from edgehost.errors import ServiceError, UnauthorizedError
 from edgehost.mqtt_message import (
     MqttMessage,
@@ -30,8 +32,6 @@ from edgehost.mqtt_message import (
     to_properties,
     topic_of,
 )
-from edgehost.pubsub import Authorize
-from edgehost.spool import Spool
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ Source: ``ConfigStoreIPCEventStreamAgent`` of the nucleus, messages included.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,8 +130,3 @@ def _timestamp_ms(call: Call) -> int:
     if isinstance(timestamp, bool) or not isinstance(timestamp, (int, float)):
         raise InvalidArgumentsError("Timestamp is required")
     return round(timestamp * 1000)
-
-
-def now_ms() -> int:
-    """The time a deployment's values are set at."""
-    return time.time_ns() // 1_000_000

@@ -1,0 +1,59 @@
+"""The two nuclei that the host plays, and where they differ: classic (Java) and Greengrass Lite (C).
+
+A difference is a value here, or a module in ``edgehost.classic`` beside one in ``edgehost.lite``. docs/profiles.md
+lists them all, each with its test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgehost import classic, lite
+from edgehost.connection import Wire
+from edgehost.lifecycle import Upkeep
+from edgehost.recipe import Rules
+from edgehost.services import Serve
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One nucleus. ``version`` is what components see as GGC_VERSION."""
+
+    name: str
+    version: str
+    wire: Wire
+    rules: Rules
+    upkeep: Upkeep
+    serve: Serve
+    ignores_key_case: bool
+    """Whether configuration keys compare without case."""
+    restarts_on_configuration: bool
+    """Whether a deployment that changes a component's configuration restarts it, or tells it by an event."""
+    fills_in_policies: bool
+    """Whether ``{iot:thingName}`` in accessControl stands for the thing's name."""
+
+
+CLASSIC = Profile(
+    name="classic",
+    version="2.14.0",
+    wire=Wire(),
+    rules=Rules(),
+    upkeep=Upkeep(),
+    serve=classic.serve,
+    ignores_key_case=True,
+    restarts_on_configuration=False,
+    fills_in_policies=False,
+)
+LITE = Profile(
+    name="lite",
+    version="2.6.0",
+    wire=Wire(terminates_replies=False, max_frame_bytes=10_012),
+    rules=Rules(max_bytes=8_196),
+    upkeep=Upkeep(retry_delay_s=1.0, stop_grace_s=120.0),
+    serve=lite.serve,
+    ignores_key_case=False,
+    restarts_on_configuration=True,
+    fills_in_policies=True,
+)
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (CLASSIC, LITE)}
