@@ -1,22 +1,10 @@
-"""The errors an IPC operation may answer with, as classic writes them."""
+"""The errors an IPC operation may answer with. How they are written is the wire's matter."""
 
 from __future__ import annotations
-
-from typing import Any
 
 
 class IpcError(Exception):
     """An answer of message type 1. The class name is the model's name without its prefix."""
-
-    def payload(self) -> dict[str, Any]:
-        """The error as classic's JSON writes it (field order included)."""
-        message = str(self)
-        return {
-            "message": message,
-            "_service": "aws.greengrass#GreengrassCoreIPC",
-            "_message": message,
-            "_errorCode": type(self).__name__,
-        }
 
 
 class UnauthorizedError(IpcError):

@@ -40,20 +40,21 @@ class Frame:
     payload: bytes = b""
 
 
-def encode(frame: Frame) -> bytes:
+def encode(frame: Frame, max_bytes: int = MAX_FRAME_BYTES) -> bytes:
     """The frame's bytes. Raises FrameError where a header or the whole is too long to be written."""
     headers = b"".join(_encode_header(name, value) for name, value in frame.headers.items())
     total = _SMALLEST_FRAME_BYTES + len(headers) + len(frame.payload)
-    _check_lengths(total, len(headers))
+    _check_lengths(total, len(headers), max_bytes)
     lengths = struct.pack(">II", total, len(headers))
     body = lengths + _CRC.pack(zlib.crc32(lengths)) + headers + frame.payload
     return body + _CRC.pack(zlib.crc32(body))
 
 
 class FrameDecoder:
-    """Collects bytes as they arrive and gives the frames that are complete."""
+    """Collects bytes as they arrive and gives the frames that are complete, of ``max_bytes`` each at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
@@ -72,13 +73,15 @@ class FrameDecoder:
             raise FrameError(
                 f"prelude CRC is {crc:#010x}, the lengths give {zlib.crc32(self._buffer[:8]):#010x}"
             )
-        _check_lengths(total, headers)
+        _check_lengths(total, headers, self._max_bytes)
         return int(total)
 
 
-def _check_lengths(total: int, headers: int) -> None:
-    if total > MAX_FRAME_BYTES or headers > MAX_HEADERS_BYTES:
-        raise FrameError(f"frame of {total} bytes with {headers} bytes of headers is over the limit")
+def _check_lengths(total: int, headers: int, max_bytes: int) -> None:
+    if total > max_bytes or headers > MAX_HEADERS_BYTES:
+        raise FrameError(
+            f"frame of {total} bytes with {headers} bytes of headers is over the limit of {max_bytes} bytes"
+        )
     if total < _SMALLEST_FRAME_BYTES + headers:
         raise FrameError(f"frame of {total} bytes can't hold {headers} bytes of headers")
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
-from edgehost.call import Handler
-from edgehost.connection import Authenticate, Connection, Wire
+from edgehost.call import Call, Handler
+from edgehost.connection import Authenticate, Connection
+from edgehost.wire import Wire
+
+log = logging.getLogger(__name__)
 
 
 class IpcServer:
@@ -44,8 +48,30 @@ class IpcServer:
         for connection in list(self._connections):
             connection.close()
 
+    def end_subscriptions(self, operations: Container[str]) -> None:
+        """End the subscriptions made by these operations, and say nothing of it to their clients."""
+        for call in list(self._subscriptions()):
+            if call.operation in operations:
+                call.end()
+
+    def _subscriptions(self) -> Iterator[Call]:
+        for connection in self._connections:
+            yield from connection.subscriptions
+
+    def _is_full(self) -> bool:
+        most = self._wire.max_subscriptions
+        return most is not None and sum(1 for _ in self._subscriptions()) > most
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer, self._authenticate, self._operations, self._wire)
+        if len(self._connections) == self._wire.max_connections:
+            log.warning(
+                "a client is turned away: %d are connected, and no more can be", len(self._connections)
+            )
+            writer.close()
+            return
+        connection = Connection(
+            reader, writer, self._authenticate, self._operations, self._wire, self._is_full
+        )
         self._connections.add(connection)
         try:
             await connection.run()

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgehost import classic, lite
-from edgehost.connection import Wire
+from edgehost.classic.wire import WIRE as CLASSIC_WIRE
 from edgehost.lifecycle import Upkeep
+from edgehost.lite.wire import WIRE as LITE_WIRE
 from edgehost.recipe import Rules
 from edgehost.services import Serve
+from edgehost.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Profile:
 CLASSIC = Profile(
     name="classic",
     version="2.14.0",
-    wire=Wire(),
+    wire=CLASSIC_WIRE,
     rules=Rules(),
     upkeep=Upkeep(),
     serve=classic.serve,
@@ -48,7 +50,7 @@ CLASSIC = Profile(
 LITE = Profile(
     name="lite",
     version="2.6.0",
-    wire=Wire(terminates_replies=False, max_frame_bytes=10_012),
+    wire=LITE_WIRE,
     rules=Rules(max_bytes=8_196),
     upkeep=Upkeep(retry_delay_s=1.0, stop_grace_s=120.0),
     serve=lite.serve,

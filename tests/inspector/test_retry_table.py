@@ -18,10 +18,10 @@ from awsiot import eventstreamrpc as rpc
 from awsiot.greengrasscoreipc import model
 
 from edgehost import errors
-from edgehost.call import TERMINATE, Call
+from edgehost.call import Call
 from edgehost.configuration import now_ms
-from edgehost.connection import Type
 from edgehost.thread import ThreadedHost, run_in_thread
+from edgehost.wire import TERMINATE, Type
 from inspector import courier as couriers
 from inspector import suspects
 from inspector.courier import DENIED_TRIES, Courier
