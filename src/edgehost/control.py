@@ -113,6 +113,7 @@ class ControlServer:
         faults = self._host.faults
         known: dict[str, Callable[..., object]] = {
             "broker-down": faults.broker_down,
+            "daemon-restart": faults.daemon_restart,
             "ipc-cut": faults.ipc_cut,
             "ipc-slow": faults.ipc_slow,
             "error": faults.error,

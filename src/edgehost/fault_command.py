@@ -11,6 +11,7 @@ from typing import Any
 
 from edgehost.control import send
 from edgehost.faults import ANSWERS
+from edgehost.lite.daemons import DAEMONS
 
 _ABOUT = """Have the host that runs misbehave as a real device does, for a while.
 
@@ -41,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     full = _add(faults, root, "spool-full", "the spool takes no message for a while", "spool-full 10s")
     full.add_argument("seconds", type=duration, metavar="TIME", help="how long")
     _add_error(faults, root)
+    daemon = _add(
+        faults, root, "daemon-restart", "restart one of Greengrass Lite's daemons", "daemon-restart ggconfigd"
+    )
+    daemon.add_argument("name", metavar="DAEMON", help=", ".join(DAEMONS))
     _add(faults, root, "host-restart", "restart the nucleus and what is deployed", "host-restart")
     _add(faults, root, "clear", "end every fault now", "clear")
     _add(faults, root, "list", "the faults in force", "list --json")

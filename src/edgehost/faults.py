@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from edgehost.call import Call, Handler
+from edgehost.daemon import Daemon
 from edgehost.errors import (
     FailedUpdateConditionCheckError,
     InvalidArgumentsError,
@@ -43,6 +44,11 @@ ANSWERS = (*ERRORS, NO_ANSWER, CONNECTION_CLOSED)
 """What a request can be answered with in place of its own answer."""
 
 
+DAEMON_AWAY_S = 1.0
+"""A daemon is back after this time: RestartSec of its unit."""
+_BROKER_DOWN = "broker-down"
+
+
 class FaultError(Exception):
     """There is no such fault; the message says which there are."""
 
@@ -56,24 +62,45 @@ class _Answer:
     carried_out: bool
 
 
-class Faults:
-    """The faults of one host. Called in its event loop."""
+class Ipc(Protocol):
+    """The connections of all components."""
 
-    def __init__(self, iot_core: IoTCore, cut_ipc: Callable[[], None]) -> None:
-        self._iot_core = iot_core
-        self._cut_ipc = cut_ipc
+    def disconnect_all(self) -> None:
+        """Cut every connection."""
+
+    def end_subscriptions(self, operations: Container[str]) -> None:
+        """End the subscriptions made by these operations, and say nothing of it to their clients."""
+
+
+class Host(Protocol):
+    """What faults befall."""
+
+    iot_core: IoTCore
+    ipc: Ipc
+
+    def void_tokens(self) -> None:
+        """No token issued until now is good any more."""
+
+
+class Faults:
+    """The faults of one host. Called in its event loop. ``daemons``: those of its nucleus, by name."""
+
+    def __init__(self, host: Host, daemons: Mapping[str, Daemon]) -> None:
+        self._host = host
+        self._daemons = daemons
+        self._away: dict[str, Daemon] = {}
         self._delay_s = 0.0
         self._answers: dict[str, _Answer] = {}
         self._ends: dict[str, tuple[asyncio.TimerHandle, Callable[[], None]]] = {}
 
     def broker_down(self, seconds: float) -> None:
         """The broker can't be reached for a while; what is published waits in the spool."""
-        self._iot_core.cut()
-        self._end_after("broker-down", seconds, self._iot_core.mend)
+        self._host.iot_core.cut()
+        self._end_after(_BROKER_DOWN, seconds, self._host.iot_core.mend)
 
     def spool_full(self, seconds: float) -> None:
         """The spool takes no message for a while, as if it were full."""
-        if (spool := self._iot_core.spool) is None:
+        if (spool := self._host.iot_core.spool) is None:
             raise FaultError("this nucleus has no spool; offline, it refuses what is published")
         spool.is_jammed = True
         self._end_after("spool-full", seconds, partial(setattr, spool, "is_jammed", False))
@@ -85,7 +112,36 @@ class Faults:
 
     def ipc_cut(self) -> None:
         """Cut every connection of every component, once; they may connect again at once."""
-        self._cut_ipc()
+        self._host.ipc.disconnect_all()
+
+    def daemon_restart(self, name: str) -> None:
+        """Restart one of the nucleus's daemons, where it has any: it is away for a second.
+
+        Subscriptions that depend on it die without a word. With the one that holds the connections, these are cut,
+        and only who is started again gets a token that is good.
+        """
+        daemon = self._daemon(name)
+        self._away[name] = daemon
+        self._host.ipc.end_subscriptions(daemon.subscriptions)
+        if daemon.holds_connections:
+            self._host.void_tokens()
+            self._host.ipc.disconnect_all()
+        if daemon.holds_broker:
+            self._host.iot_core.cut()
+        self._end_after(f"daemon-restart {name}", DAEMON_AWAY_S, partial(self._bring_back, name))
+
+    def _daemon(self, name: str) -> Daemon:
+        if not self._daemons:
+            raise FaultError(
+                "this nucleus is one process, without daemons; restart it as a whole: host-restart"
+            )
+        if name not in self._daemons:
+            raise FaultError(f"there is no daemon {name!r}; there are {', '.join(self._daemons)}")
+        return self._daemons[name]
+
+    def _bring_back(self, name: str) -> None:
+        if self._away.pop(name).holds_broker and _BROKER_DOWN not in self._ends:
+            self._host.iot_core.mend()
 
     def error(self, answer: str, operation: str, count: int = 1, *, carried_out: bool = False) -> None:
         """Answer the next requests of an operation with an error, not at all, or by closing the connection.
@@ -121,10 +177,18 @@ class Faults:
         async def answer(call: Call) -> dict[str, Any]:
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)
+            self._check_there(call.operation)
             planted = self._next(call.operation)
             return await (self._spoil(planted, call, handler) if planted else handler(call))
 
         return answer
+
+    def _check_there(self, operation: str) -> None:
+        """Raise what an operation is answered with, where a daemon that it needs is away."""
+        for daemon in self._away.values():
+            if operation in daemon.answers:
+                error, message = daemon.answers[operation]
+                raise error(message)
 
     def _next(self, operation: str) -> _Answer | None:
         planted = self._answers.get(operation)

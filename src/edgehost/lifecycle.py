@@ -70,7 +70,8 @@ class Component:
         self._upkeep = upkeep
         self.stop_grace_s = upkeep.stop_grace_s
         self._work = work
-        self._environment = environment
+        self.environment = environment
+        """Of the processes that are started from now on."""
         self._interpolate = interpolate
         self._errors: dict[State, list[float]] = {}
         self._installed = False
@@ -95,7 +96,7 @@ class Component:
 
     def renew(self, environment: Mapping[str, str]) -> None:
         """Use another environment from the next start on, with a new token, and install again before it."""
-        self._environment = environment
+        self.environment = environment
         self._installed = False
 
     def start(self) -> None:
@@ -247,7 +248,7 @@ class Component:
             self._work.mkdir(parents=True, exist_ok=True)
             return await ScriptProcess.start(
                 script,
-                {**self._environment, **environment},
+                {**self.environment, **environment},
                 self._work,
                 lambda stream, line: self.log.output(stream, line, name),
             )

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgehost.authorization import is_allowed
 from edgehost.broker import EMBEDDED, EmbeddedBroker, parse_url
 from edgehost.configuration import ConfigurationStore
 from edgehost.deployment import Deployer, Request
@@ -84,7 +83,9 @@ class EdgeHost:
         return self._address.url
 
     def issue_token(self, component: str) -> str:
-        """A new SVCUID for a component; tokens issued to it before are void."""
+        """The SVCUID of a component: a new one, and those issued to it before are void, or the one that it keeps."""
+        if self.profile.keeps_tokens and (kept := self._kept_token(component)):
+            return kept
         self.revoke_token(component)
         token = secrets.token_hex(8).upper()
         self._tokens[token] = component
@@ -94,11 +95,22 @@ class EdgeHost:
         """No connection is accepted for the component any more."""
         self._tokens = {token: name for token, name in self._tokens.items() if name != component}
 
+    def void_tokens(self) -> None:
+        """No token issued until now is good any more; a process that is started from now on gets another."""
+        self._tokens = {}
+        for component in self.components.values():
+            component.environment = self._surroundings().environment(component.name)
+
+    def _kept_token(self, component: str) -> str | None:
+        return next((token for token, name in self._tokens.items() if name == component), None)
+
     def authorize(self, component: str, service: str, operation: str, resource: str) -> bool:
         """Whether the component's accessControl, as it is in its configuration now, allows the operation."""
         found = self.configuration.find(component, ("accessControl",))
         access_control = self.configuration.value(component, ("accessControl",)) if found else None
-        return is_allowed(access_control, service, operation, resource)
+        return self.profile.is_allowed(
+            access_control, service, operation, resource, self._policy_variables(component)
+        )
 
     async def deploy(
         self,
@@ -165,12 +177,21 @@ class EdgeHost:
             await self.ipc.stop()
             await self.iot_core.restart()
             self.faults.clear()
+            self.void_tokens()
             await self.ipc.start()
             for component in self.components.values():
                 component.renew(self._surroundings().environment(component.name))
                 component.start()
             for component in self.components.values():
                 await component.settled()
+
+    def _policy_variables(self, component: str) -> dict[str, str]:
+        """The recipe variables that a component's accessControl may hold."""
+        return {
+            "{iot:thingName}": self.thing_name,
+            "{kernel:rootPath}": str(self.root),
+            "{work:path}": f"{self.root}/work/{component}/",
+        }
 
     async def _start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -219,7 +240,7 @@ class EdgeHost:
 
     async def _start_ipc(self) -> None:
         self.socket_path = self._short_socket_path()
-        self.faults = Faults(self.iot_core, lambda: self.ipc.disconnect_all())
+        self.faults = Faults(self, self.profile.daemons)
         operations = {name: self.faults.around(handler) for name, handler in self.services.operations.items()}
         self.ipc = IpcServer(
             self.socket_path, lambda token: self._tokens.get(token), operations, self.profile.wire

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgehost import classic, lite
+from edgehost.authorization import IsAllowed
+from edgehost.classic import authorization as classic_authorization
 from edgehost.classic.wire import WIRE as CLASSIC_WIRE
+from edgehost.daemon import Daemon
 from edgehost.lifecycle import Upkeep
+from edgehost.lite import authorization as lite_authorization
+from edgehost.lite.daemons import DAEMONS
 from edgehost.lite.wire import WIRE as LITE_WIRE
 from edgehost.recipe import Rules
 from edgehost.services import Serve
@@ -32,8 +37,12 @@ class Profile:
     """Whether configuration keys compare without case."""
     restarts_on_configuration: bool
     """Whether a deployment that changes a component's configuration restarts it, or tells it by an event."""
-    fills_in_policies: bool
-    """Whether ``{iot:thingName}`` in accessControl stands for the thing's name."""
+    is_allowed: IsAllowed
+    """How accessControl is read."""
+    keeps_tokens: bool
+    """Whether a component has one token for as long as the nucleus runs, or a new one with every version."""
+    daemons: Mapping[str, Daemon]
+    """Those that can restart by themselves; none where the nucleus is one process."""
 
 
 CLASSIC = Profile(
@@ -45,7 +54,9 @@ CLASSIC = Profile(
     serve=classic.serve,
     ignores_key_case=True,
     restarts_on_configuration=False,
-    fills_in_policies=False,
+    is_allowed=classic_authorization.is_allowed,
+    keeps_tokens=False,
+    daemons={},
 )
 LITE = Profile(
     name="lite",
@@ -56,6 +67,8 @@ LITE = Profile(
     serve=lite.serve,
     ignores_key_case=False,
     restarts_on_configuration=True,
-    fills_in_policies=True,
+    is_allowed=lite_authorization.is_allowed,
+    keeps_tokens=True,
+    daemons=DAEMONS,
 )
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (CLASSIC, LITE)}

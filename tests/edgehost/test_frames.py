@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
-from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
@@ -14,11 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgehost.frames import MAX_FRAME_BYTES, Frame, FrameDecoder, FrameError, encode
-
-# Captured between the SDK's client and the Greengrass Lite daemons; headers and payload as botocore decodes them.
-CAPTURED = [
-    json.loads(line) for line in (Path(__file__).parent / "captured_frames.jsonl").read_text().splitlines()
-]
+from lite_frames import CAPTURED, Captured
 
 int32 = st.integers(-(2**31), 2**31 - 1)
 header_names = st.text(min_size=1, max_size=60).filter(lambda name: len(name.encode()) < 256)
@@ -27,24 +20,43 @@ frames = st.builds(
 )
 
 
-def captured(case: dict[str, Any]) -> Frame:
-    return Frame(dict(case["headers"]), case["payload"].encode())
+def read_by_botocore(raw: bytes) -> Frame:
+    buffer = EventStreamBuffer()
+    buffer.add_data(raw)
+    message = next(iter(buffer))
+    return Frame(message.headers, message.payload)
 
 
-@pytest.mark.parametrize("case", CAPTURED, ids=lambda case: case["about"])
-def test_captured_frame_is_written_byte_by_byte(case: dict[str, Any]) -> None:
-    """What the codec writes is what AWS's programs wrote, header order included."""
-    assert encode(captured(case)).hex() == case["hex"]
-
-
-@pytest.mark.parametrize("case", CAPTURED, ids=lambda case: case["about"])
-def test_captured_frame_is_read(case: dict[str, Any]) -> None:
-    """What AWS's programs wrote is read as what it says, also when it comes a byte at a time."""
+@pytest.mark.parametrize("case", CAPTURED.values(), ids=lambda case: case.about)
+def test_captured_frame_is_read_and_written_byte_by_byte(case: Captured) -> None:
+    """What AWS's programs wrote is read as what it says, also when it comes a byte at a time, and what the codec
+    writes is what they wrote, header order included.
+    """
     decoder = FrameDecoder()
-    read = [frame for byte in bytes.fromhex(case["hex"]) for frame in decoder.feed(bytes([byte]))]
-    assert [(list(frame.headers.items()), frame.payload) for frame in read] == [
-        (list(captured(case).headers.items()), captured(case).payload)
-    ]
+    (frame,) = [frame for byte in case.raw for frame in decoder.feed(bytes([byte]))]
+    assert list(frame.headers.items()) == list(read_by_botocore(case.raw).headers.items())
+    assert frame.payload.decode() == case.payload
+    assert encode(frame) == case.raw
+
+
+@given(st.sampled_from(list(CAPTURED.values())), st.data())
+def test_a_bit_flipped_anywhere_is_noticed(case: Captured, data: st.DataObject) -> None:
+    """Lengths, checksums, headers, payload: no damaged frame is taken for one."""
+    bit = data.draw(st.integers(0, 8 * len(case.raw) - 1))
+    damaged = bytearray(case.raw)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(FrameError):
+        list(FrameDecoder().feed(bytes(damaged)))
+
+
+def test_frame_over_the_limit_is_refused_before_it_has_come() -> None:
+    """Its lengths are enough to know; the limit itself is allowed, and the same holds for writing."""
+    raw = encode(Frame({}, bytes(84)), max_bytes=100)
+    assert len(list(FrameDecoder(max_bytes=100).feed(raw))) == 1
+    with pytest.raises(FrameError, match="over the limit of 99 bytes"):
+        list(FrameDecoder(max_bytes=99).feed(raw[:12]))
+    with pytest.raises(FrameError, match="over the limit of 99 bytes"):
+        encode(Frame({}, bytes(84)), max_bytes=99)
 
 
 @given(st.lists(frames, min_size=1, max_size=5), st.data())
@@ -64,10 +76,8 @@ def test_any_frames_survive_any_chunking(sent: list[Frame], data: st.DataObject)
 @given(frames)
 def test_botocore_reads_what_is_written(frame: Frame) -> None:
     """AWS's own decoder sees the same headers and payload."""
-    buffer = EventStreamBuffer()
-    buffer.add_data(encode(frame))
-    message = next(iter(buffer))
-    assert (message.headers, message.payload) == (dict(frame.headers), frame.payload)
+    read = read_by_botocore(encode(frame))
+    assert (read.headers, read.payload) == (dict(frame.headers), frame.payload)
 
 
 def framed(headers: bytes, payload: bytes = b"") -> bytes:
@@ -81,7 +91,7 @@ def flipped(data: bytes, index: int) -> bytes:
     return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
 
 
-GOOD = bytes.fromhex(CAPTURED[0]["hex"])
+GOOD = CAPTURED["the client connects"].raw
 
 
 @pytest.mark.parametrize(

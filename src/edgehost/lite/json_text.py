@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# One object per value, 255 at most in a request: GG_MAX_OBJECT_SUBOBJECTS, and what each takes of that memory.
-_MAX_OBJECTS = 255
+# What a list takes for each value, and a mapping for each pair: the size of a GgObject and of a GgKV.
 _OBJECT_BYTES, _PAIR_BYTES = 11, 21
+MAX_REQUEST_BYTES = 255 * _OBJECT_BYTES
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -22,8 +22,8 @@ def read(text: bytes) -> Any:
     That is also raised where the values are too many for the memory that a request is read into.
     """
     value = json.loads(text.decode(), object_pairs_hook=_canonical, parse_constant=_refuse)
-    if (needed := _bytes_of(value)) > (there := _MAX_OBJECTS * _OBJECT_BYTES):
-        raise ValueError(f"its values take {needed} bytes of memory, and there are {there}")
+    if (needed := memory_bytes(value)) > MAX_REQUEST_BYTES:
+        raise ValueError(f"its values take {needed} bytes of memory, and there are {MAX_REQUEST_BYTES}")
     return value
 
 
@@ -43,6 +43,22 @@ def write(value: Any) -> str:
     return f"[{','.join(map(write, value))}]"
 
 
+def memory_bytes(value: Any, *, with_texts: bool = False) -> int:
+    """What a value takes in a daemon's memory; texts stay in the message that they came in, unless kept too."""
+
+    def bytes_of(value: Any) -> int:
+        match value:
+            case Mapping():
+                return sum(_PAIR_BYTES + bytes_of(name) + bytes_of(each) for name, each in value.items())
+            case list():
+                return sum(_OBJECT_BYTES + bytes_of(each) for each in value)
+            case str() if with_texts:
+                return len(value.encode())
+        return 0
+
+    return bytes_of(value)
+
+
 def _escape(match: re.Match[str]) -> str:
     return f"\\{match[0]}" if match[0] in '"\\' else f"\\u{ord(match[0]):04X}"
 
@@ -53,12 +69,3 @@ def _canonical(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _bytes_of(value: Any) -> int:
-    match value:
-        case dict():
-            return sum(_PAIR_BYTES + _bytes_of(each) for each in value.values())
-        case list():
-            return sum(_OBJECT_BYTES + _bytes_of(each) for each in value)
-    return 0
