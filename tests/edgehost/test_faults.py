@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,16 @@ import pytest
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
+from edgehost import faults
 from edgehost.__main__ import main
 from edgehost.control import ControlServer
 from edgehost.fault_command import duration
 from edgehost.faults import ANSWERS, ERRORS, FaultError
+from edgehost.lite.daemons import DAEMONS
+from edgehost.profile import LITE, PROFILES
 from edgehost.state import State
 from edgehost.thread import run_in_thread
-from ipc_bench import DEADLINE_S, Bench, Inbox
+from ipc_bench import DEADLINE_S, Bench, Inbox, RawClient
 from mosquitto_broker import until
 
 FOREVER = "while true; do sleep 0.05; done"
@@ -153,6 +157,147 @@ def test_ipc_cut_ends_every_connection(bench: Bench, doomed: GreengrassCoreIPCCl
     bench.client("com.b").get_configuration()
 
 
+LITE_ONLY = pytest.mark.parametrize("profile", [LITE], ids=["lite"])
+SUBSCRIPTIONS = {
+    "SubscribeToConfigurationUpdate": b"{}",
+    "SubscribeToTopic": b'{"topic": "t"}',
+    "SubscribeToIoTCore": b'{"topicName": "t", "qos": "0"}',
+}
+CAUSES = (
+    ("UpdateConfiguration", b'{"timestamp": 4e9, "valueToMerge": {"key": 1}}'),
+    ("PublishToTopic", b'{"topic": "t", "publishMessage": {"binaryMessage": {"message": "eA=="}}}'),
+    ("PublishToIoTCore", b'{"topicName": "t", "qos": "0", "payload": "eA=="}'),
+)
+
+
+@LITE_ONLY
+@pytest.mark.parametrize("daemon", ["ggconfigd", "ggpubsubd", "iotcored"])
+def test_daemon_restart_kills_its_subscriptions_in_silence(bench: Bench, daemon: str) -> None:
+    """They neither end nor fail, and hear nothing any more; those of the other daemons and all else go on."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    for stream, (operation, request) in enumerate(SUBSCRIPTIONS.items(), 1):
+        assert client.request(stream, operation, request).headers[":message-type"] == 0
+    inject(bench, "daemon_restart", daemon)
+    inject(bench, "clear")  # the daemon is back
+    until(bench.host.iot_core.online.is_set, "the host is online")
+    alive = [stream for stream, operation in enumerate(SUBSCRIPTIONS, 1) if operation not in lost(daemon)]
+    answers = [client.request(stream, *cause) for stream, cause in enumerate(CAUSES, 11)]
+    answers += [client.receive() for _ in range(len(alive))]
+    assert sorted(answer.headers[":stream-id"] for answer in answers) == [*alive, 11, 12, 13]
+    assert {answer.headers[":message-type"] for answer in answers} == {0}
+    client.send(0, 2, 1)
+    for stream, (operation, request) in enumerate(
+        SUBSCRIPTIONS.items(), 21
+    ):  # whoever subscribes again is told
+        assert client.request(stream, operation, request).headers[":message-type"] == 0
+    answer, event = client.request(30, *CAUSES[1]), client.receive()
+    assert 22 in (answer.headers[":stream-id"], event.headers[":stream-id"])
+
+
+def lost(daemon: str) -> frozenset[str]:
+    return DAEMONS[daemon].subscriptions
+
+
+@LITE_ONLY
+@pytest.mark.parametrize("daemon", ["ggconfigd", "ggpubsubd", "iotcored"])
+def test_what_needs_a_daemon_fails_while_it_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, daemon: str
+) -> None:
+    """With the words of each operation; nothing is authorized without the configuration."""
+    monkeypatch.setattr(faults, "DAEMON_AWAY_S", 3600)
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    inject(bench, "daemon_restart", daemon)
+    for stream, (operation, request) in enumerate([*CAUSES, *SUBSCRIPTIONS.items()], 1):
+        answer = client.request(stream, operation, request)
+        if expected := DAEMONS[daemon].answers.get(operation):
+            error, message = expected
+            assert json.loads(answer.payload) == {"_message": message, "_errorCode": error.__name__}
+        else:
+            assert answer.headers[":message-type"] == 0
+    assert in_force(bench)[0].startswith(f"daemon-restart {daemon}, ")
+
+
+@LITE_ONLY
+def test_daemon_is_back_by_itself(bench: Bench) -> None:
+    """After the second that its service manager takes, everything is answered again."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    for daemon in DAEMONS:
+        if daemon != "ggipcd":
+            inject(bench, "daemon_restart", daemon)
+    until(lambda: in_force(bench) == [], "the daemons are back")
+    until(bench.host.iot_core.online.is_set, "the host is online")
+    for stream, cause in enumerate(CAUSES, 1):
+        assert client.request(stream, *cause).headers[":message-type"] == 0
+
+
+@LITE_ONLY
+def test_restart_of_ggipcd_voids_every_token(bench: Bench) -> None:
+    """Connections are cut, and the token that a process has is refused for ever; a new one is good."""
+    token = bench.token("com.a")
+    client = bench.raw()
+    client.connect(token)
+    inject(bench, "daemon_restart", "ggipcd")
+    assert client.is_closed()
+    again = bench.raw()
+    again.send(4, payload=json.dumps({"authToken": token}).encode(), version="0.1.0")
+    assert again.is_closed()
+    assert bench.raw().connect(bench.token("com.a")).headers[":message-flags"] == 1
+
+
+def test_component_that_exits_after_ggipcd_restarted_gets_a_new_token(tmp_path: Path) -> None:
+    """That is how it comes back: whoever is started after the restart can connect."""
+    (tmp_path / "a.yaml").write_text(
+        "RecipeFormatVersion: '2020-01-25'\nComponentName: com.a\nComponentVersion: 1.0.0\nManifests:\n"
+        "  - Platform: {os: linux, runtime: '*'}\n    Artifacts: []\n"
+        f"    Lifecycle: {{run: 'echo token $SVCUID; {FOREVER}'}}\n"
+    )
+    with run_in_thread(tmp_path / "root", profile=LITE) as threaded:
+        threaded.call(threaded.host.deploy(tmp_path, None, {"com.a": "1.0.0"}), DEADLINE_S)
+        component = threaded.host.components["com.a"]
+        until(lambda: "token" in component.log.path.read_text(), "it has started")
+
+        async def restart() -> None:
+            threaded.host.faults.daemon_restart("ggipcd")
+            component.kill()
+
+        threaded.call(restart(), DEADLINE_S)
+        until(lambda: component.log.path.read_text().count("stdout. token") == 2, "it has started anew")
+        first, second = re.findall(r"token (\w+)", component.log.path.read_text())
+        assert first != second
+        client = RawClient(threaded.host.socket_path)
+        assert client.connect(second).headers[":message-flags"] == 1
+        client.close()
+
+
+@LITE_ONLY
+def test_iotcored_that_is_back_does_not_end_an_outage(bench: Bench) -> None:
+    """The broker stays away for as long as it was said to."""
+    inject(bench, "broker_down", 3600)
+    inject(bench, "daemon_restart", "iotcored")
+    until(lambda: len(in_force(bench)) == 1, "the daemon is back")
+    assert not bench.host.iot_core.online.is_set()
+    inject(bench, "clear")
+    until(bench.host.iot_core.online.is_set, "the host is online")
+
+
+@LITE_ONLY
+def test_unknown_daemon_is_refused(bench: Bench) -> None:
+    """Those that there are, are named."""
+    with pytest.raises(
+        FaultError, match="no daemon 'nucleus'; there are ggipcd, ggconfigd, ggpubsubd, iotcored"
+    ):
+        inject(bench, "daemon_restart", "nucleus")
+
+
+def test_classic_has_no_daemons(bench: Bench) -> None:
+    """It can be restarted as a whole."""
+    with pytest.raises(FaultError, match="without daemons; restart it as a whole: host-restart"):
+        inject(bench, "daemon_restart", "ggconfigd")
+
+
 def test_same_fault_again_replaces_the_one_before(bench: Bench) -> None:
     """Whose end, when it would have come, ends nothing."""
 
@@ -279,6 +424,22 @@ def test_command_line_refuses_nonsense(served: Path, capsys: pytest.CaptureFixtu
             main(["fault", *wrong])
         assert raised.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_daemon_restart_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On Lite it is in force for a second; classic refuses it in one line."""
+    for profile in PROFILES.values():
+        with run_in_thread(tmp_path / profile.name, profile=profile) as threaded:
+            server = ControlServer(threaded.host)
+            threaded.call(server.__aenter__(), DEADLINE_S)
+            command = ["fault", "daemon-restart", "ggconfigd", "--root", str(tmp_path / profile.name)]
+            code = main(command)
+            threaded.call(server.__aexit__(None, None, None), DEADLINE_S)
+        told = capsys.readouterr()
+        if profile is LITE:
+            assert (code, told.out.startswith("daemon-restart ggconfigd, ")) == (0, True)
+        else:
+            assert (code, "without daemons" in told.err) == (1, True)
 
 
 @pytest.mark.parametrize(
