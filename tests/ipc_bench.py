@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,12 @@ class RawClient:
             return self._socket.recv(1) == b""
         except ConnectionResetError:
             return True
+
+    def drain(self) -> None:
+        """Read until the server closes the connection; fails where it doesn't."""
+        with suppress(ConnectionResetError):
+            while self._socket.recv(65536):
+                pass
 
     def close(self) -> None:
         """Close from this side."""
