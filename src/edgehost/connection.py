@@ -96,11 +96,19 @@ class Connection:
 
     async def _read(self) -> None:
         decoder = FrameDecoder(self._wire.max_received_bytes)
-        while data := await self._reader.read(_READ_BYTES):
+        while data := await self._receive(decoder):
             for frame in decoder.feed(data):
                 dialogue = Dialogue(bool(self.component), self._latest_stream, self._calls.keys())
                 if not self._take(self._wire.route(frame, dialogue), frame):
                     return
+
+    async def _receive(self, decoder: FrameDecoder) -> bytes:
+        """What comes next, nothing at the end."""
+        limit_s = self._wire.stall_s if decoder.is_amid_a_frame else None
+        try:
+            return await asyncio.wait_for(self._reader.read(_READ_BYTES), limit_s)
+        except asyncio.TimeoutError as error:
+            raise FrameError(f"its rest did not come within {limit_s:g} s") from error
 
     def _take(self, step: Step | None, frame: Frame) -> bool:
         """Take one step; False closes the connection."""

@@ -57,6 +57,11 @@ class FrameDecoder:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
 
+    @property
+    def is_amid_a_frame(self) -> bool:
+        """Whether the rest of a frame is to come."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield each frame that ``data`` completes. Raises FrameError at the first that is malformed."""
         self._buffer += data

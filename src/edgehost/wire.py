@@ -114,6 +114,8 @@ class Wire:
     """Further ones are closed at once."""
     max_subscriptions: int | None = None
     """Of all clients together."""
+    stall_s: float | None = None
+    """A client that sends nothing for so long amid a frame loses its connection."""
     when_full: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Subscribing operation -> what is answered where there are ``max_subscriptions``."""
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from edgehost.frames import Frame, encode
-from edgehost.profile import LITE
+from edgehost.profile import LITE, Profile
 from ipc_bench import DEADLINE_S, Bench, RawClient
 from mosquitto_broker import until
 
-pytestmark = pytest.mark.parametrize("profile", [LITE], ids=["lite"])
+
+@pytest.fixture
+def profile() -> Profile:
+    """What ``bench`` plays here."""
+    return LITE
+
 
 NO_MESSAGE = b'{"_message":"","_errorCode":"ServiceError"}'
 
@@ -223,11 +229,21 @@ def padded(total: int) -> bytes:
 
 
 def test_longest_frame_and_one_byte_more(bench: Bench, client: RawClient) -> None:
-    """10,012 bytes are answered; one more closes the connection, before it has come."""
+    """10,012 bytes are answered; one more closes the connection."""
     client.send_bytes(padded(10_012))
     assert is_service_error(client.receive(), 1)
-    client.send_bytes(padded(10_013)[:12])
+    client.send_bytes(padded(10_013))
     assert client.is_closed()
+
+
+@pytest.mark.parametrize("profile", [replace(LITE, wire=replace(LITE.wire, stall_s=0.05))], ids=["impatient"])
+def test_client_that_stops_amid_a_frame_loses_its_connection(bench: Bench, client: RawClient) -> None:
+    """Between frames it may be silent for as long as it likes."""
+    idle = bench.raw()
+    idle.connect(bench.token("com.a"))
+    client.send_bytes(padded(100)[:50])
+    assert client.is_closed()
+    assert idle.request(1, "GetConfiguration").headers[":message-type"] == 0
 
 
 def test_reply_that_does_not_fit_is_an_error(bench: Bench, client: RawClient) -> None:

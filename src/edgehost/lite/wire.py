@@ -7,7 +7,7 @@
 4. Whatever else comes on a stream, a ping too, is answered like an unknown operation: ServiceError with an empty
    message. On stream 0 it closes the connection; so an ordinary ping does.
 
-Source: ``ipc_server.c``, ``ipc_subscriptions.c`` and ``ipc_dispatch.c`` of ggipcd.
+Source: ``ipc_server.c``, ``ipc_subscriptions.c`` and ``ipc_dispatch.c`` of ggipcd, ``socket_server.c``.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ WIRE = Wire(
     max_sent_bytes=10_000,  # …and the whole of what is sent
     max_connections=50,
     max_subscriptions=100,
+    stall_s=5.0,
     when_full={
         "SubscribeToConfigurationUpdate": "Failed to subscribe to configuration update.",
         "SubscribeToIoTCore": "Failed to bind the subscription.",
