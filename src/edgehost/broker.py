@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import StreamReader, StreamWriter
+from collections import deque
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from amqtt.broker import Broker
@@ -77,7 +80,7 @@ class EmbeddedBroker:
 
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt is not followed by mypy
-    """amqtt's broker with two faults of 0.12.1 mended; docs/decisions/amqtt.md tells how they show."""
+    """amqtt's broker with faults of 0.12.1 mended; docs/decisions/amqtt.md tells how they show."""
 
     async def stream_connected(self, reader: StreamReader, writer: StreamWriter, listener_name: str) -> None:
         """Serve a client, and close its socket whichever way that ends; amqtt leaves some open."""
@@ -97,3 +100,18 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt is not followed by mypy
         subscribers = self._subscriptions.get(subscription[0], ())
         if any(subscriber.client_id == session.client_id for subscriber, _ in subscribers):
             await super()._publish_retained_messages_for_subscription(subscription, session)
+
+    async def _run_broadcast(self, running_tasks: deque[asyncio.Task[Any]]) -> None:
+        # amqtt sends a client a message once for each of its filters that match; Mosquitto sends it once.
+        broadcast = await self._broadcast_queue.get()
+        receivers: dict[str, tuple[Session, int]] = {}
+        for topic_filter, subscribers in self._subscriptions.items():
+            for session, qos in subscribers if self._matches(broadcast["topic"], topic_filter) else ():
+                _, other_qos = receivers.get(session.client_id, (session, 0))
+                receivers[session.client_id] = session, max(qos, other_qos)
+        for session, qos in receivers.values():
+            if session.transitions.state == "connected" and (handler := self._get_handler(session)):
+                sending = handler.mqtt_publish(
+                    broadcast["topic"], broadcast["data"], broadcast.get("qos", qos), False
+                )
+                running_tasks.append(asyncio.ensure_future(sending))

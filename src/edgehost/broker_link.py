@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import aiomqtt
+from paho.mqtt.reasoncodes import ReasonCode
 
 from edgehost.broker import BrokerAddress
 from edgehost.call import Call
@@ -30,6 +31,12 @@ class Subscription:
     filter: str
     qos: int
     call: Call
+
+
+def suback_code(codes: Sequence[int | ReasonCode]) -> int:
+    """The code in a SUBACK for one filter."""
+    (code,) = codes
+    return code if isinstance(code, int) else code.value
 
 
 S = TypeVar("S", bound=Subscription)

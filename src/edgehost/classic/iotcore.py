@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 
 from edgehost.authorization import MQTT_PROXY
 from edgehost.broker import BrokerAddress
-from edgehost.broker_link import REFUSED, BrokerLink, Subscription
+from edgehost.broker_link import REFUSED, BrokerLink, Subscription, suback_code
 from edgehost.call import Call, Handler
 from edgehost.classic.pubsub import Authorize
 from edgehost.classic.spool import Spool
@@ -124,8 +124,7 @@ class IoTCore(BrokerLink[_Subscription]):
             self._subscriptions_changed.clear()
             wanted = _widest(self._subscriptions)
             for topic in [topic for topic in wanted if topic not in at_broker]:
-                (code,) = await client.subscribe(topic, wanted[topic])
-                at_broker[topic] = code if isinstance(code, int) else code.value
+                at_broker[topic] = suback_code(await client.subscribe(topic, wanted[topic]))
             for topic in [topic for topic in at_broker if topic not in wanted]:
                 await client.unsubscribe(topic)
                 del at_broker[topic]

@@ -72,7 +72,9 @@ class Spool:
                 await self._send_one(self._messages[0], publish)
             await self._added.wait()
 
-    async def _send_one(self, message: MqttMessage, publish: Callable[[MqttMessage], Awaitable[None]]) -> None:
+    async def _send_one(
+        self, message: MqttMessage, publish: Callable[[MqttMessage], Awaitable[None]]
+    ) -> None:
         self._attempts += 1
         if self._attempts > MAX_ATTEMPTS:
             log.error("dropped a message for %s after %d attempts", message.topic, MAX_ATTEMPTS)
