@@ -228,3 +228,18 @@ def test_bad_broker_urls_are_explained(url: str) -> None:
 def test_covering_filters(wide: str, narrow: str, covered: bool) -> None:
     """One filter covers another when every topic of the second belongs to the first."""
     assert covers(wide, narrow) is covered
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_broker_stops_while_packets_come(turns: int) -> None:
+    """Whenever a client's subscriptions are under way (amqtt alone waits for ever after some turns of the loop)."""
+    broker = EmbeddedBroker()
+    await broker.start()
+    async with aiomqtt.Client(broker.address.host, broker.address.port) as client:
+        subscribing = [asyncio.create_task(client.subscribe(topic)) for topic in ("a", "b")]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.shield(asyncio.create_task(broker.stop())), 10)
+        for task in subscribing:
+            task.cancel()
+        await asyncio.gather(*subscribing, return_exceptions=True)
