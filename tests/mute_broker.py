@@ -6,7 +6,7 @@ import socket
 import threading
 
 _CONNACK = b"\x20\x02\x00\x00"
-PUBLISH, SUBSCRIBE = 3, 8
+PUBLISH, SUBSCRIBE, UNSUBSCRIBE = 3, 8, 10
 
 
 class MuteBroker:

@@ -6,6 +6,7 @@ besides the payload (15 where the payload has fewer than 115).
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,7 +26,7 @@ from edgehost.profile import LITE
 from edgehost.thread import run_in_thread
 from ipc_bench import Bench, Inbox
 from mosquitto_broker import until
-from mute_broker import PUBLISH, SUBSCRIBE, MuteBroker
+from mute_broker import PUBLISH, SUBSCRIBE, UNSUBSCRIBE, MuteBroker
 
 TOPIC = "inspect/r"
 ALL_BROKERS = pytest.mark.parametrize("broker", [EMBEDDED, MOSQUITTO])
@@ -199,8 +200,9 @@ def thaw(cloud: Cloud, client: GreengrassCoreIPCClientV2) -> None:
 
 
 def test_what_was_not_acknowledged_is_discarded_on_reconnect(bench: Bench, mute: MuteBroker) -> None:
-    """The next connection sends none of it again, and the slots are free."""
+    """The next connection sends none of it again, the slots are free, and nobody waits any more."""
     client = bench.client("com.a")
+    tasks = bench.call(count_tasks())
     assert accepted(client) == MAX_IN_FLIGHT
     until(lambda: len(mute.packets(PUBLISH)) == MAX_IN_FLIGHT, "the packets were sent")
     mute.hang_up()
@@ -209,7 +211,33 @@ def test_what_was_not_acknowledged_is_discarded_on_reconnect(bench: Bench, mute:
     publish(client, b"new", "0")
     until(lambda: len(mute.packets(PUBLISH)) == 1, "the next message was sent")
     assert mute.packets(PUBLISH)[0].endswith(b"new")
+    until(lambda: bench.call(count_tasks()) <= tasks, "the tasks of the old connection ended")
     assert accepted(client) == MAX_IN_FLIGHT
+
+
+async def count_tasks() -> int:
+    return len(asyncio.all_tasks())
+
+
+def test_last_subscription_with_a_filter_is_unsubscribed(bench: Bench, mute: MuteBroker) -> None:
+    """Not the one before it; and the next connection subscribes to none of them again."""
+    client = bench.client("com.a")
+    operations = [
+        client.subscribe_to_iot_core(topic_name=topic, qos="1", **Inbox().handlers())[1] for topic in "aab"
+    ]
+    operations[0].close().result(10)
+    operations[2].close().result(10)
+    until(lambda: len(mute.packets(UNSUBSCRIBE)) == 1, "one is unsubscribed")
+    assert mute.packets(UNSUBSCRIBE)[0].endswith(b"b")
+    operations[1].close().result(10)
+    until(lambda: len(mute.packets(UNSUBSCRIBE)) == 2, "the other is unsubscribed")
+    assert mute.packets(UNSUBSCRIBE)[1].endswith(b"a")
+    mute.hang_up()
+    until(lambda: len(mute.connections) == 2, "the host connects again")
+    bench.call(bench.host.iot_core.online.wait(), 10)
+    publish(client, qos="0")
+    until(lambda: len(mute.packets(PUBLISH)) == 1, "the message was sent")
+    assert mute.packets(SUBSCRIBE) == []
 
 
 def test_clean_session(cloud: Cloud, inbox: Inbox) -> None:
