@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -42,6 +43,16 @@ class Mosquitto:
             finally:
                 self._process.kill()
                 self._process = None
+
+    def freeze(self) -> None:
+        """It says nothing more, and its connections stay open, until ``thaw``; ``kill`` works too."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on where it was."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once: what it held in memory is lost."""

@@ -134,12 +134,23 @@ def to_properties(message: MqttMessage) -> Properties | None:
     return packet
 
 
+def payload_of(message: aiomqtt.Message) -> bytes:
+    """A received message's payload, which aiomqtt types wider than it is."""
+    return message.payload if isinstance(message.payload, bytes) else str(message.payload or "").encode()
+
+
+def publish_packet_bytes(topic: str, payload: bytes, qos: int) -> int:
+    """The size of an MQTT 3.1.1 PUBLISH packet: fixed header, topic, packet id (not for QoS 0), payload."""
+    remaining = 2 + len(topic.encode()) + (2 if qos else 0) + len(payload)
+    length_bytes = max(1, -(-remaining.bit_length() // 7))
+    return 1 + length_bytes + remaining
+
+
 def to_event(message: aiomqtt.Message) -> dict[str, Any]:
     """A received message as the IoTCoreMessage event."""
-    payload = message.payload if isinstance(message.payload, bytes) else str(message.payload or "").encode()
     event: dict[str, Any] = {
         "topicName": message.topic.value,
-        "payload": base64.b64encode(payload).decode(),
+        "payload": base64.b64encode(payload_of(message)).decode(),
         "retain": message.retain,
     }
     packet = message.properties

@@ -1,117 +1,28 @@
-"""IoT Core through a broker: amqtt inside the host, and Mosquitto by its URL."""
+"""IoT Core on classic through a broker: amqtt inside the host, and Mosquitto by its URL."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import aiomqtt
 import awsiot.greengrasscoreipc.model as m
-import paho.mqtt.client as paho
 import pytest
 
+from cloud_bench import EMBEDDED, MOSQUITTO, Cloud, running_cloud
 from edgehost.broker import BrokerAddress, BrokerError, EmbeddedBroker, parse_url
 from edgehost.classic.iotcore import covers
-from edgehost.thread import ThreadedHost, run_in_thread
-from ipc_bench import Bench, Inbox
-from mosquitto_broker import PROGRAM, Mosquitto, until
+from edgehost.profile import CLASSIC
+from ipc_bench import Inbox
+from mosquitto_broker import until
 
 
-class Observer:
-    """An MQTT client of its own at the broker, independent of the host's."""
-
-    def __init__(self, url: str, topic: str) -> None:
-        address = parse_url(url)
-        self.messages: list[paho.MQTTMessage] = []
-        self._arrived = threading.Condition()
-        self._subscribed = threading.Event()
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self._client.on_message = self._on_message
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.connect(address.host, address.port)
-        self._client.loop_start()
-        self._client.subscribe(topic, qos=1)
-        assert self._subscribed.wait(10)
-
-    def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
-        with self._arrived:
-            self.messages.append(message)
-            self._arrived.notify_all()
-
-    def wait_for(self, count: int) -> list[bytes]:
-        """The payloads of the first messages, once there are so many."""
-        with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.messages) >= count, 10), len(self.messages)
-            return [message.payload for message in self.messages]
-
-    def publish(self, topic: str, payload: bytes, **options: Any) -> None:
-        self._client.publish(topic, payload, qos=1, **options).wait_for_publish(10)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-@pytest.fixture(params=["embedded", "mosquitto"])
+@pytest.fixture(params=[EMBEDDED, MOSQUITTO])
 def cloud(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
     """A host whose IoT Core is one broker or the other."""
-    with ExitStack() as exit_stack:
-        mosquitto = None
-        if request.param == "mosquitto":
-            if PROGRAM is None:
-                pytest.skip("mosquitto is not installed (apt-get install mosquitto)")
-            mosquitto = Mosquitto(tmp_path)
-            mosquitto.start()
-            exit_stack.callback(mosquitto.stop)
-        broker = mosquitto.url if mosquitto else "embedded"
-        threaded = exit_stack.enter_context(run_in_thread(tmp_path / "root", broker=broker))
-        cloud = Cloud(threaded, mosquitto, exit_stack)
-        cloud.wait_online()
+    with running_cloud(tmp_path, request.param, CLASSIC) as cloud:
         yield cloud
-
-
-class Cloud:
-    """The host, its broker, a client as a component, and observers."""
-
-    def __init__(self, threaded: ThreadedHost, mosquitto: Mosquitto | None, exit_stack: ExitStack) -> None:
-        self.bench = Bench(threaded, exit_stack)
-        self.host = threaded.host
-        self._mosquitto = mosquitto
-        self._exit = exit_stack
-
-    @property
-    def is_mqtt5(self) -> bool:
-        return self._mosquitto is not None
-
-    def observer(self, topic: str = "#") -> Observer:
-        observer = Observer(self.host.broker_url, topic)
-        self._exit.callback(observer.close)
-        return observer
-
-    def stop_broker(self) -> None:
-        """Take the broker away, and wait until the host noticed."""
-        if self._mosquitto:
-            self._mosquitto.stop()
-        else:
-            self.bench.call(self.host.broker.stop())
-        self.bench.call(self._offline(), 10)
-
-    def start_broker(self) -> None:
-        if self._mosquitto:
-            self._mosquitto.start()
-        else:
-            self.bench.call(self.host.broker.start())
-
-    def wait_online(self) -> None:
-        self.bench.call(self.host.iot_core.online.wait(), 10)
-
-    async def _offline(self) -> None:
-        while self.host.iot_core.online.is_set():
-            await asyncio.sleep(0.01)
 
 
 def test_publish_reaches_the_broker_in_order(cloud: Cloud) -> None:
@@ -317,3 +228,18 @@ def test_bad_broker_urls_are_explained(url: str) -> None:
 def test_covering_filters(wide: str, narrow: str, covered: bool) -> None:
     """One filter covers another when every topic of the second belongs to the first."""
     assert covers(wide, narrow) is covered
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_broker_stops_while_packets_come(turns: int) -> None:
+    """Whenever a client's subscriptions are under way (amqtt alone waits for ever after some turns of the loop)."""
+    broker = EmbeddedBroker()
+    await broker.start()
+    async with aiomqtt.Client(broker.address.host, broker.address.port) as client:
+        subscribing = [asyncio.create_task(client.subscribe(topic)) for topic in ("a", "b")]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.shield(asyncio.create_task(broker.stop())), 10)
+        for task in subscribing:
+            task.cancel()
+        await asyncio.gather(*subscribing, return_exceptions=True)

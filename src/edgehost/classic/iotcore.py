@@ -1,7 +1,7 @@
-"""PublishToIoTCore and SubscribeToIoTCore, bridged to an MQTT broker.
+"""PublishToIoTCore and SubscribeToIoTCore on the classic nucleus.
 
-As on the classic nucleus: a publish succeeds once the message is spooled; offline, QoS 1 is accepted and QoS 0
-refused, and a subscription waits until the connection is back. The bridge reconnects by itself and subscribes again.
+A publish succeeds once the message is spooled; offline, QoS 1 is accepted and QoS 0 refused, and a subscription waits
+until the connection is back. Subscriptions are made again after every reconnect.
 Source: ``MqttProxyIPCAgent`` and ``MqttClient`` of the nucleus.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from paho.mqtt.properties import Properties
 
 from edgehost.authorization import MQTT_PROXY
 from edgehost.broker import BrokerAddress
+from edgehost.broker_link import REFUSED, BrokerLink, Subscription, suback_code
 from edgehost.call import Call, Handler
 from edgehost.classic.pubsub import Authorize
 from edgehost.classic.spool import Spool
@@ -35,38 +37,24 @@ from edgehost.mqtt_message import (
 
 log = logging.getLogger(__name__)
 
-_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
-_MAX_ATTEMPTS = 100
 # Messages sent while the bridge is away are kept by the broker for this long.
 _SESSION_EXPIRY_S = 3600
-_CANCEL_AGAIN_S = 0.5
-_REFUSED = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Subscription:
-    filter: str
-    qos: int
-    call: Call
+class _Subscription(Subscription):
     code: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """What the broker answered."""
 
 
-class IoTCore:
-    """The connection to the broker, the spool before it, and the two operations."""
+class IoTCore(BrokerLink[_Subscription]):
+    """The two operations, the spool before the connection, and what is subscribed to at the broker."""
 
     def __init__(self, address: BrokerAddress, client_id: str, authorize: Authorize) -> None:
+        super().__init__(address, client_id)
         self.spool = Spool()
-        self.online = asyncio.Event()
-        self._address = address
-        self._client_id = client_id
         self._authorize = authorize
-        self._subscriptions: set[_Subscription] = set()
         self._subscriptions_changed = asyncio.Event()
-        self._spooled = asyncio.Event()
-        self._attempts = 0
-        self._reachable, self._cut = asyncio.Event(), asyncio.Event()
-        self._reachable.set()
-        self._task: asyncio.Task[None] | None = None
 
     def operations(self) -> dict[str, Handler]:
         """Operation name -> handler."""
@@ -81,7 +69,6 @@ class IoTCore:
             reason = "Device is offline. Dropping QoS 0 message."
             raise ServiceError(f"Publish to topic {message.topic} failed: {reason}")
         self.spool.add(message)
-        self._spooled.set()
         return {}
 
     async def subscribe(self, call: Call) -> dict[str, Any]:
@@ -93,40 +80,33 @@ class IoTCore:
         self._subscriptions.add(subscription)
         call.on_end(lambda: self._drop(subscription))
         self._subscriptions_changed.set()
-        if await subscription.code >= _REFUSED:
+        if await subscription.code >= REFUSED:
             self._drop(subscription)
             raise ServiceError(f"Subscribe to topic {topic} failed with error UNSPECIFIED_ERROR")
         return {}
 
-    def start(self) -> None:
-        """Connect, and keep connected, in the background."""
-        self._task = asyncio.get_running_loop().create_task(self._keep_connected())
-
     async def stop(self) -> None:
         """Disconnect; what is still spooled is lost, as on a nucleus restart."""
-        while self._task and not self._task.done():
-            self._task.cancel()
-            # Before Python 3.12 asyncio.wait_for (in aiomqtt) swallows a cancellation that comes as it is done.
-            await asyncio.wait([self._task], timeout=_CANCEL_AGAIN_S)
+        await super().stop()
         if len(self.spool):
             log.warning("stopped with %d messages in the spool, which are lost", len(self.spool))
+            self.spool.clear()
 
-    async def restart(self) -> None:
-        """Disconnect and connect again; what is spooled is lost."""
-        await self.stop()
-        self.spool.clear()
-        self._attempts = 0
-        self.start()
+    def connect(self, *, first: bool) -> aiomqtt.Client:
+        """A session that the broker keeps while the nucleus is away, where it speaks MQTT 5."""
+        if not self._address.mqtt5:
+            return self._client(aiomqtt.ProtocolVersion.V311)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _SESSION_EXPIRY_S
+        return self._client(aiomqtt.ProtocolVersion.V5, clean_start=first, properties=properties)
 
-    def cut(self) -> None:
-        """Lose the broker until ``mend``, as when the network is gone."""
-        self._reachable.clear()
-        self._cut.set()
+    def jobs(self, client: aiomqtt.Client) -> tuple[Coroutine[Any, Any, None], ...]:
+        """Subscribe, and send what is spooled."""
+        return self._subscribe_as_wanted(client), self._send(client)
 
-    def mend(self) -> None:
-        """The broker can be reached again."""
-        self._cut.clear()
-        self._reachable.set()
+    def event(self, message: aiomqtt.Message) -> dict[str, Any]:
+        """The message, with its MQTT 5 properties."""
+        return to_event(message)
 
     def _check_authorized(self, call: Call) -> str:
         topic = topic_of(call.request)
@@ -137,56 +117,6 @@ class IoTCore:
             raise UnauthorizedError("Not Authorized")
         return topic
 
-    async def _keep_connected(self) -> None:
-        delay_s, clean = _FIRST_RETRY_S, True
-        while True:
-            await self._reachable.wait()
-            try:
-                async with self._new_client(clean) as client:
-                    delay_s, clean = _FIRST_RETRY_S, False
-                    await self._serve(client)
-            except aiomqtt.MqttError as error:
-                level = logging.WARNING if delay_s == _FIRST_RETRY_S else logging.DEBUG
-                log.log(level, "offline: broker %s: %s; trying until it is back", self._address.url, error)
-            except (
-                Exception
-            ):  # the boundary of one connection: a fault in here must not end the link for good
-                log.exception("the connection to broker %s failed; connecting again", self._address.url)
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_RETRY_S)
-
-    def _new_client(self, clean: bool) -> aiomqtt.Client:
-        address = self._address
-        common: dict[str, Any] = {
-            "identifier": self._client_id,
-            "username": address.username,
-            "password": address.password,
-        }
-        if not address.mqtt5:
-            return aiomqtt.Client(address.host, address.port, protocol=aiomqtt.ProtocolVersion.V311, **common)
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_EXPIRY_S
-        common |= {"clean_start": clean, "properties": properties}
-        return aiomqtt.Client(address.host, address.port, protocol=aiomqtt.ProtocolVersion.V5, **common)
-
-    async def _serve(self, client: aiomqtt.Client) -> None:
-        """Subscribe, send and receive until the connection breaks, which raises MqttError."""
-        jobs = (
-            self._subscribe_as_wanted(client),
-            self._receive(client),
-            self._send(client),
-            self._until_cut(),
-        )
-        tasks = [asyncio.create_task(job) for job in jobs]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            self.online.clear()
-            self.spool.drop_qos0()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _subscribe_as_wanted(self, client: aiomqtt.Client) -> None:
         """Subscribe at the broker to the widest filters asked for and no others, so that each message comes once."""
         at_broker: dict[str, int] = {}
@@ -194,8 +124,7 @@ class IoTCore:
             self._subscriptions_changed.clear()
             wanted = _widest(self._subscriptions)
             for topic in [topic for topic in wanted if topic not in at_broker]:
-                (code,) = await client.subscribe(topic, wanted[topic])
-                at_broker[topic] = code if isinstance(code, int) else code.value
+                at_broker[topic] = suback_code(await client.subscribe(topic, wanted[topic]))
             for topic in [topic for topic in at_broker if topic not in wanted]:
                 await client.unsubscribe(topic)
                 del at_broker[topic]
@@ -209,40 +138,21 @@ class IoTCore:
             if codes and not subscription.code.done():
                 subscription.code.set_result(min(codes))
 
-    async def _receive(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            event = to_event(message)
-            for subscription in list(self._subscriptions):
-                if message.topic.matches(subscription.filter):
-                    subscription.call.send("IoTCoreMessage", event)
-
-    async def _until_cut(self) -> None:
-        await self._cut.wait()
-        raise aiomqtt.MqttError("the link is cut, on purpose")
-
     async def _send(self, client: aiomqtt.Client) -> None:
-        """One message at a time, so that they arrive in the order in which they were accepted."""
-        await self.online.wait()
-        while True:
-            self._spooled.clear()
-            while len(self.spool):
-                await self._send_one(client, self.spool.first())
-            await self._spooled.wait()
-
-    async def _send_one(self, client: aiomqtt.Client, message: MqttMessage) -> None:
-        self._attempts += 1
-        if self._attempts > _MAX_ATTEMPTS:
-            log.error("dropped a message for %s after %d attempts", message.topic, _MAX_ATTEMPTS)
-        else:
+        async def publish(message: MqttMessage) -> None:
             properties = to_properties(message) if self._address.mqtt5 else None
             await client.publish(message.topic, message.payload, message.qos, message.retain, properties)
-        self._attempts = 0
-        self.spool.remove(message)
+
+        await self.online.wait()
+        try:
+            await self.spool.send_with(publish)
+        finally:
+            self.spool.drop_qos0()
 
     def _drop(self, subscription: _Subscription) -> None:
         self._subscriptions.discard(subscription)
         if not subscription.code.done():
-            subscription.code.set_result(_REFUSED)
+            subscription.code.set_result(REFUSED)
         self._subscriptions_changed.set()
 
 
