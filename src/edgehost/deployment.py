@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgehost.component_log import ComponentLog
 from edgehost.configuration import ConfigurationStore, now_ms
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _LOG_LINES = 20
 
+Policy = Literal["rollback", "nothing"]
+
 
 class DeploymentError(Exception):
     """The deployment failed; the message tells which component, why, and its last log lines where it has any."""
@@ -41,10 +43,12 @@ class DeploymentError(Exception):
 class Request:
     """What to deploy: versions by component name, where to find them, and configuration to merge."""
 
-    recipes: Path
+    recipes: Path | None
     artifacts: Path | None
     versions: Mapping[str, str]
     config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+    policy: Policy = "rollback"
     # How long components may take to answer: classic's default for both policies is 60 s.
     answer_timeout_s: float = 60.0
 
@@ -68,6 +72,8 @@ class Deployer:
         self._configuration = configuration
         self._consultation = consultation
         self._max_errors = max_errors
+        self.roots: dict[str, str] = {}
+        self.last_deployment: Mapping[str, Any] | None = None
 
     async def deploy(self, request: Request) -> None:
         """Carry out the request. Raises DeploymentError."""
@@ -91,6 +97,10 @@ class Deployer:
 
     def _stage(self, request: Request, directory: Path) -> list[Staged]:
         """Everything the request names, dependencies first."""
+        if request.recipes is None:
+            if request.versions:
+                raise DeploymentError("name the directory of the recipes (--recipes)")
+            return []
         found = [
             find_recipe(request.recipes, name, version, self._profile.rules)
             for name, version in request.versions.items()

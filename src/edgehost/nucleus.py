@@ -8,7 +8,7 @@ import fcntl
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from edgehost.authorization import is_allowed
 from edgehost.broker import EMBEDDED, EmbeddedBroker, parse_url
 from edgehost.configuration import ConfigurationStore
-from edgehost.deployment import Deployer, Request
+from edgehost.deployment import Deployer, Policy, Request
 from edgehost.environment import Surroundings
 from edgehost.faults import Faults
 from edgehost.ipc import IpcServer
@@ -102,32 +102,53 @@ class EdgeHost:
 
     async def deploy(
         self,
-        recipes: Path,
+        recipes: Path | None,
         artifacts: Path | None,
         versions: Mapping[str, str],
         config: Mapping[str, Mapping[str, Any]] | None = None,
         *,
+        remove: Iterable[str] = (),
+        policy: Policy = "rollback",
         answer_timeout_s: float = 60.0,
     ) -> None:
         """Deploy components by name and version and wait until they are up. Raises DeploymentError.
 
-        ``config`` is merged into the components' configuration. ``answer_timeout_s`` bounds how long components that
-        subscribed to updates or to validation may take to answer, each time.
+        ``versions`` adds or replaces root components, ``remove`` takes some away; those of earlier deployments stay.
+        ``config`` is merged into the components' configuration; one written ``{"MERGE": {…}, "RESET": ["/pointer"]}``
+        is set back to the defaults at these JSON pointers first. ``policy`` is what becomes of a deployment that
+        fails: ``rollback`` to what was there before, or ``nothing``. ``answer_timeout_s`` bounds how long components
+        that subscribed to updates or to validation may take to answer, each time.
         """
         request = Request(
-            Path(recipes), artifacts and Path(artifacts), versions, config or {}, answer_timeout_s
+            recipes and Path(recipes),
+            artifacts and Path(artifacts),
+            versions,
+            config or {},
+            tuple(remove),
+            policy,
+            answer_timeout_s,
         )
         async with self._deploying:
             await self._deployer.deploy(request)
 
+    async def configure(self, name: str, values: Mapping[str, Any]) -> None:
+        """Deploy configuration alone, to a component that is deployed. Raises what ``deploy`` does."""
+        self.component(name)
+        await self.deploy(None, None, {}, {name: values})
+
+    def last_deployment(self) -> Mapping[str, Any] | None:
+        """The last deployment's ``id``, ``time`` (ISO 8601), ``status`` and ``cause``; None where there was none."""
+        return self._deployer.last_deployment
+
     def status(self) -> list[dict[str, Any]]:
-        """Name, version, state and process id of each component."""
+        """Name, version, state, process id and log of each component, and whether it is a root component."""
         return [
             {
                 "name": component.name,
                 "version": component.recipe.version,
                 "state": component.state.value,
                 "pid": component.pid,
+                "is_root": component.name in self._deployer.roots,
                 "log": str(component.log.path),
             }
             for component in self.components.values()
@@ -143,6 +164,12 @@ class EdgeHost:
             known = ", ".join(self.components) or "none"
             raise UnknownComponentError(f"{name} is not deployed on this host; deployed: {known}")
         return self.components[name]
+
+    async def start_component(self, name: str) -> None:
+        """Start a component that is stopped or BROKEN, and wait until it is RUNNING, FINISHED or BROKEN."""
+        component = self.component(name)
+        component.start()
+        await component.settled()
 
     async def stop_component(self, name: str) -> None:
         """Stop a component and wait until nothing of it runs."""
