@@ -188,8 +188,8 @@ class Deployer:
         component.start()
 
     async def _hard_dependencies_settled(self, recipe: Recipe) -> None:
-        for name, kind in recipe.dependencies.items():
-            if kind == "HARD":
+        for name, dependency in recipe.dependencies.items():
+            if dependency.kind == "HARD":
                 await self._wait([name])
 
     async def _wait(self, names: Iterable[str]) -> None:

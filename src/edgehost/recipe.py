@@ -18,6 +18,9 @@ import yaml
 DEFAULT_TIMEOUT_S = 120.0
 _STEPS = ("install", "startup", "run", "shutdown")
 _UNSUPPORTED_STEPS = ("bootstrap", "recover")
+_ANY_VERSION = ">=0.0.0"
+_READ_BITS = {"NONE": 0, "OWNER": 0o400, "ALL": 0o444}
+_OWNER_READS = 0o400
 _ARCHITECTURES = {"x86_64": "amd64", "armv7l": "arm", "i686": "x86"}
 _NAME = re.compile(r"(?!\.+$)[a-zA-Z0-9-_.]+")
 _VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
@@ -50,16 +53,29 @@ class Artifact:
 
     file: str
     unarchive: bool
+    digest: str | None = None
+    """Base64 of what ``algorithm`` makes of the file; recipes that the cloud wrote have it."""
+    algorithm: str | None = None
+    permission: int = _OWNER_READS
+    """Mode bits of the file, and of what is unpacked from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """What a component needs of another: ``HARD`` or ``SOFT``, and the versions that will do, npm style."""
+
+    kind: str
+    requirement: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What the host needs of a recipe. ``dependencies`` maps a component's name to HARD or SOFT."""
+    """What the host needs of a recipe. ``dependencies`` is by component name."""
 
     name: str
     version: str
     default_configuration: Mapping[str, Any] = field(default_factory=dict)
-    dependencies: Mapping[str, str] = field(default_factory=dict)
+    dependencies: Mapping[str, Dependency] = field(default_factory=dict)
     artifacts: tuple[Artifact, ...] = ()
     steps: Mapping[str, Step] = field(default_factory=dict)
 
@@ -118,7 +134,7 @@ class _Reader:
         value = lookup(lookup(self._recipe, "ComponentConfiguration"), "DefaultConfiguration")
         return dict(self._mapping("ComponentConfiguration.DefaultConfiguration", value))
 
-    def dependencies(self) -> Iterator[tuple[str, str]]:
+    def dependencies(self) -> Iterator[tuple[str, Dependency]]:
         for name, properties in self._mapping(
             "ComponentDependencies", lookup(self._recipe, "ComponentDependencies")
         ):
@@ -127,7 +143,12 @@ class _Reader:
                 raise self._error(
                     f"ComponentDependencies.{name}.DependencyType", f"is {kind!r}, not HARD or SOFT"
                 )
-            yield name, kind
+            requirement = lookup(properties, "VersionRequirement") or _ANY_VERSION
+            if not isinstance(requirement, str):
+                raise self._error(
+                    f"ComponentDependencies.{name}.VersionRequirement", f"is {requirement!r}, not text"
+                )
+            yield name, Dependency(kind, requirement)
 
     def manifest(self) -> Mapping[str, Any]:
         manifests = lookup(self._recipe, "Manifests")
@@ -149,7 +170,22 @@ class _Reader:
             unarchive = str(lookup(artifact, "Unarchive") or "NONE").upper()
             if unarchive not in ("NONE", "ZIP"):
                 raise self._error(f"{where}.Unarchive", f"is {unarchive!r}; this host knows NONE and ZIP")
-            yield Artifact(uri.rsplit("/", 1)[-1], unarchive == "ZIP")
+            yield Artifact(
+                uri.rsplit("/", 1)[-1],
+                unarchive == "ZIP",
+                lookup(artifact, "Digest"),
+                lookup(artifact, "Algorithm"),
+                self._permission(f"{where}.Permission", lookup(artifact, "Permission")),
+            )
+
+    def _permission(self, where: str, value: Any) -> int:
+        """Source: ``Permission.toFileSystemPermission``: the owner may read whatever is written."""
+        read = str(lookup(value, "Read") or "OWNER").upper()
+        execute = str(lookup(value, "Execute") or "NONE").upper()
+        for key, given in (("Read", read), ("Execute", execute)):
+            if given not in _READ_BITS:
+                raise self._error(f"{where}.{key}", f"is {given!r}, not NONE, OWNER or ALL")
+        return _OWNER_READS | _READ_BITS[read] | _READ_BITS[execute] >> 2
 
     def steps(self, manifest: Mapping[str, Any]) -> Iterator[tuple[str, Step]]:
         lifecycle = lookup(manifest, "Lifecycle") or lookup(self._recipe, "Lifecycle")

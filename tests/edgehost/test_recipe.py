@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edgehost.recipe import RecipeError, Rules, architecture, load, parse
+from edgehost.recipe import Dependency, RecipeError, Rules, architecture, load, parse
 from edgehost.variables import VariableError, interpolate
 
 FULL = {
@@ -18,7 +18,7 @@ FULL = {
     "ComponentVersion": "1.2.3-rc.1",
     "ComponentDependencies": {
         "com.example.Base": {"VersionRequirement": ">=1.0.0"},
-        "com.example.Other": {"VersionRequirement": ">=1.0.0", "DependencyType": "SOFT"},
+        "com.example.Other": {"VersionRequirement": "^1.0.0", "DependencyType": "SOFT"},
     },
     "ComponentConfiguration": {"DefaultConfiguration": {"Greeting": "hi"}},
     "Manifests": [
@@ -51,7 +51,10 @@ def test_recipe_is_read(tmp_path: Path, suffix: str) -> None:
     path.write_text(json.dumps(FULL) if suffix == ".json" else yaml.safe_dump(FULL))
     recipe = load(path, Rules())
     assert (recipe.name, recipe.version) == ("com.example.Full", "1.2.3-rc.1")
-    assert recipe.dependencies == {"com.example.Base": "HARD", "com.example.Other": "SOFT"}
+    assert recipe.dependencies == {
+        "com.example.Base": Dependency("HARD", ">=1.0.0"),
+        "com.example.Other": Dependency("SOFT", "^1.0.0"),
+    }
     assert recipe.default_configuration == {"Greeting": "hi"}
     assert [(artifact.file, artifact.unarchive) for artifact in recipe.artifacts] == [("full.zip", True)]
     assert recipe.steps["install"].timeout_s == 1800
@@ -76,6 +79,23 @@ def test_install_times_out_after_two_minutes_by_default() -> None:
     """The nucleus's default, for a script written in short form too."""
     recipe = parse(lifecycle({"install": "a", "startup": "b"}), "r")
     assert (recipe.steps["install"].timeout_s, recipe.steps["startup"].timeout_s) == (120, 120)
+
+
+@pytest.mark.parametrize(
+    ("permission", "bits"),
+    [
+        ({}, 0o400),
+        ({"Read": "NONE"}, 0o400),
+        ({"Read": "ALL"}, 0o444),
+        ({"Execute": "OWNER"}, 0o500),
+        ({"Read": "ALL", "Execute": "ALL"}, 0o555),
+    ],
+)
+def test_permission_of_an_artifact(permission: Any, bits: int) -> None:
+    """Its owner may always read it."""
+    artifact = {"Uri": "s3://a/b", "Digest": "abc=", "Algorithm": "SHA-256", "Permission": permission}
+    (read,) = parse(changed(Manifests=[{"Artifacts": [artifact]}]), "r").artifacts
+    assert (read.permission, read.digest, read.algorithm) == (bits, "abc=", "SHA-256")
 
 
 @pytest.mark.parametrize(
