@@ -14,12 +14,13 @@ _LEFT_OUT = ("AWS_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "COVERAGE_", "COV_CORE_
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The host as a component sees it. ``issue_token`` gives a component its SVCUID."""
+    """The host as a component sees it. ``issue_token`` gives a component its SVCUID, ``revoke_token`` ends it."""
 
     root: Path
     thing_name: str
     socket_path: Path
     issue_token: Callable[[str], str]
+    revoke_token: Callable[[str], None]
     nucleus_version: str
     region: str = DEFAULT_REGION
 

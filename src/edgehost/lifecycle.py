@@ -1,6 +1,7 @@
 """A component's life: install, startup, run, stop, restarts and BROKEN, as the classic nucleus does it.
 
-1. ``install`` runs before the first start (and again when the host starts), then ``startup`` or ``run``.
+1. ``install`` runs before the first start (and again when the host starts), then ``startup`` or ``run``, once all
+   that it depends on (HARD) are RUNNING or FINISHED.
 2. RUNNING once ``run`` was started; once ``startup`` exited 0, or the component said so with UpdateState.
 3. ``run`` that exits 0 makes it FINISHED, as does having neither ``run`` nor ``startup``.
 4. A step that fails makes it ERRORED and is tried again at once. Three errors in one state, less than an hour apart,
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,10 @@ _ERROR_MEMORY_S = 3600
 
 # Replaces the recipe variables of a script or an environment value, with the configuration as it is now.
 Interpolate = Callable[[str], str]
+
+
+async def _none() -> None:
+    """There is nothing to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Component:
         interpolate: Interpolate,
         upkeep: Upkeep,
         max_errors: int = MAX_ERRORS,
+        dependencies: Callable[[], Awaitable[None]] = _none,
     ) -> None:
         self.recipe = recipe
         self.log = log
@@ -72,6 +78,7 @@ class Component:
         self._work = work
         self._environment = environment
         self._interpolate = interpolate
+        self._dependencies = dependencies
         self._errors: dict[State, list[float]] = {}
         self._installed = False
         self._process: ScriptProcess | None = None
@@ -125,6 +132,10 @@ class Component:
         """Wait for a state, also one that passes at once."""
         await self._progress.one_of(frozenset({state}))
 
+    async def one_of(self, states: Iterable[State]) -> State:
+        """Wait for one of the states, which may be the one now."""
+        return await self._progress.one_of(frozenset(states))
+
     def report(self, state: State) -> None:
         """The component says it is RUNNING or ERRORED."""
         self._reported.put_nowait(state)
@@ -138,6 +149,7 @@ class Component:
         while True:
             try:
                 await self._install()
+                await self._dependencies()
                 await self._start_up()
                 await self._run()
                 return

@@ -32,6 +32,8 @@ class Profile:
     """Whether a deployment that changes a component's configuration restarts it, or tells it by an event."""
     fills_in_policies: bool
     """Whether ``{iot:thingName}`` in accessControl stands for the thing's name."""
+    built_in: Mapping[str, str | None]
+    """Components that recipes may depend on though nobody deploys them, with their versions; None: any will do."""
 
 
 CLASSIC = Profile(
@@ -44,6 +46,7 @@ CLASSIC = Profile(
     ignores_key_case=True,
     restarts_on_configuration=False,
     fills_in_policies=False,
+    built_in={"aws.greengrass.Nucleus": "2.14.0", "aws.greengrass.TokenExchangeService": "2.0.3"},
 )
 LITE = Profile(
     name="lite",
@@ -55,5 +58,9 @@ LITE = Profile(
     ignores_key_case=False,
     restarts_on_configuration=True,
     fills_in_policies=True,
+    # ggdeploymentd passes over these, whatever version is required.
+    built_in=dict.fromkeys(
+        ("aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService", "aws.greengrass.Cli")
+    ),
 )
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (CLASSIC, LITE)}
