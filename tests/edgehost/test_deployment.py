@@ -3,78 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import awsiot.greengrasscoreipc.model as m
 import pytest
 
+from deploying import FOREVER, Deploying
 from edgehost.deployment import DeploymentError
 from edgehost.nucleus import EdgeHost, RootInUseError
 from edgehost.state import State
 from edgehost.thread import run_in_thread
 from mosquitto_broker import until
 
-FOREVER = "while true; do sleep 0.05; done"
 ASK = "asks before it changes"
-
-
-class Deploying:
-    """A recipe directory, and deployments from it."""
-
-    def __init__(self, bench: Any, directory: Path) -> None:
-        self.bench = bench
-        self.recipes = directory / "recipes"
-        self.artifacts = directory / "artifacts"
-        self.recipes.mkdir()
-        self.artifacts.mkdir()
-
-    def recipe(self, name: str, version: str = "1.0.0", *, run: str = FOREVER, **more: Any) -> None:
-        """Write a recipe; ``dependencies``, ``configuration``, ``install``, ``startup``, ``artifacts`` by name."""
-        steps = {"startup": more["startup"]} if "startup" in more else {"run": run}
-        manifest = {
-            "Artifacts": [{"Uri": f"s3://b/{name}/{version}/{file}"} for file in more.get("artifacts", ())],
-            "Lifecycle": steps | ({"install": more["install"]} if "install" in more else {}),
-        }
-        recipe = {
-            "ComponentName": name,
-            "ComponentVersion": version,
-            "ComponentDependencies": {
-                other: {"DependencyType": kind} for other, kind in more.get("dependencies", {}).items()
-            },
-            "ComponentConfiguration": {"DefaultConfiguration": more.get("configuration", {})},
-            "Manifests": [manifest],
-        }
-        (self.recipes / f"{name}-{version}.json").write_text(json.dumps(recipe))
-
-    def start(self, *names: str, config: dict[str, Any] | None = None, **options: Any) -> Future[None]:
-        """Begin a deployment of versions written NAME=VERSION or NAME for 1.0.0."""
-        versions = dict(name.split("=") if "=" in name else (name, "1.0.0") for name in names)
-        host = self.bench.host
-        return self.bench.threaded.submit(
-            host.deploy(self.recipes, self.artifacts, versions, config, **options)
-        )
-
-    def __call__(self, *names: str, config: dict[str, Any] | None = None, **options: Any) -> None:
-        """Deploy and wait."""
-        self.start(*names, config=config, **options).result(20)
-
-    def state(self, name: str) -> State:
-        return self.bench.host.components[name].state
-
-    def pid(self, name: str) -> int | None:
-        return self.bench.host.components[name].pid
-
-    def log(self, name: str) -> str:
-        return self.bench.host.components[name].log.path.read_text()
-
-
-@pytest.fixture
-def deploy(bench, tmp_path: Path) -> Deploying:
-    return Deploying(bench, tmp_path)
 
 
 def test_deployed_component_runs(deploy: Deploying) -> None:
@@ -314,8 +257,9 @@ def test_broken_component_fails_the_deployment_with_its_last_words(deploy: Deplo
     with pytest.raises(
         DeploymentError, match=r"com\.a 1\.0\.0 is BROKEN; .*/logs/com\.a\.log ends:"
     ) as raised:
-        deploy("com.a")
+        deploy("com.a", policy="nothing")
     assert "no compiler found" in str(raised.value)
+    assert deploy.state("com.a") == State.BROKEN
     deploy.recipe("com.a", install="true")
     deploy("com.a")
     assert deploy.state("com.a") == State.RUNNING
@@ -329,7 +273,7 @@ def test_broken_component_fails_the_deployment_with_its_last_words(deploy: Deplo
             {"dependencies": {"com.none": "SOFT"}},
             ["com.a"],
             None,
-            r"depends on com\.none, .*--add com\.none=VERSION",
+            r"com\.a 1\.0\.0 depends on com\.none >=0\.0\.0, of which there is no recipe in .*/recipes",
         ),
         ({"dependencies": {"com.b": "HARD"}}, ["com.a", "com.b"], None, "dependencies go in a circle"),
         (
@@ -345,7 +289,7 @@ def test_broken_component_fails_the_deployment_with_its_last_words(deploy: Deplo
             "names no value in the component's configuration",
         ),
         ({"artifacts": ["none.zip"]}, ["com.a"], None, r"none\.zip is missing"),
-        ({}, ["com.a"], {"com.x": {}}, r"configuration for com\.x, which this deployment does not add"),
+        ({}, ["com.a"], {"com.x": {}}, r"configuration for com\.x, which would not be deployed"),
     ],
 )
 def test_impossible_deployment_touches_nothing(deploy: Deploying, broken, names, config, words) -> None:
