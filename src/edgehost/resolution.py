@@ -122,7 +122,9 @@ def _fail(name: str, requirements: Requirements, known: Known) -> Recipe:
     there_are = f"; there are {versions}" if versions else ""
     refused = f"; refused: {'; '.join(known.refused)}" if known.refused else ""
     if len(wanted) > 1 and versions:
-        all_of_them = ", ".join(f"{who} requires {requirement}" for who, requirement in wanted.items())
+        all_of_them = ", ".join(
+            f"{who} requires {requirement}" for who, requirement in sorted(wanted.items())
+        )
         raise ResolutionError(f"no version of {name} satisfies everyone: {all_of_them}{there_are}{refused}")
     who, requirement = next(iter(wanted.items()))
     if who == DEPLOYMENT:
