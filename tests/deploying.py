@@ -19,8 +19,8 @@ class Deploying:
         self.bench = bench
         self.recipes = directory / "recipes"
         self.artifacts = directory / "artifacts"
-        self.recipes.mkdir()
-        self.artifacts.mkdir()
+        self.recipes.mkdir(parents=True, exist_ok=True)
+        self.artifacts.mkdir(exist_ok=True)
 
     def recipe(self, name: str, version: str = "1.0.0", *, run: str = FOREVER, **more: Any) -> None:
         """Write a recipe; ``dependencies``, ``configuration``, ``install``, ``startup``, ``artifacts`` by name.
