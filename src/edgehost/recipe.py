@@ -61,6 +61,7 @@ class Rules:
     formats: tuple[str | None, ...] = ("2020-01-25",)
     """What RecipeFormatVersion may be; None: it needn't be there."""
     ignores_key_case: bool = True
+    """Whether keys, and words such as ZIP, are read in whatever case."""
     types_scalars: bool = True
     """Whether YAML's 0.5, true and null are what they look like, or texts."""
     steps: tuple[str, ...] = _STEPS
@@ -153,7 +154,7 @@ class _Reader:
             version=_matching(self._root.get("ComponentVersion"), _VERSION),
             default_configuration=self._configuration(),
             dependencies=dict(self._dependencies()),
-            artifacts=tuple(_artifact(artifact) for artifact in chosen.artifacts.items()),
+            artifacts=tuple(self._artifact(artifact) for artifact in chosen.artifacts.items()),
             steps=dict(self._steps(chosen.lifecycle)),
         )
 
@@ -171,9 +172,38 @@ class _Reader:
         defaults = self._root.get("ComponentConfiguration").get("DefaultConfiguration")
         return {name: value.value for name, value in defaults.entries()}
 
+    def _artifact(self, artifact: Field) -> Artifact:
+        uri = artifact.get("Uri")
+        if uri.text().startswith("docker:"):
+            raise uri.error(f"is {uri.value!r}, and this host runs no Docker images")
+        file = uri.text().rsplit("/", 1)[-1]
+        if file in ("", ".", ".."):
+            raise uri.error(f"is {uri.value!r}, which names no file")
+        permission = artifact.get("Permission")
+        read = self._choice(permission.get("Read"), tuple(_READ_BITS), "OWNER")
+        execute = self._choice(permission.get("Execute"), tuple(_READ_BITS), "NONE")
+        return Artifact(
+            file,
+            self._choice(artifact.get("Unarchive"), ("NONE", "ZIP"), "NONE") == "ZIP",
+            _optional_text(artifact.get("Digest")),
+            _optional_text(artifact.get("Algorithm")),
+            # The owner may read it whatever is written: Permission.toFileSystemPermission.
+            _OWNER_READS | _READ_BITS[read] | _READ_BITS[execute] >> 2,
+        )
+
+    def _choice(self, value: Field, choices: tuple[str, ...], default: str) -> str:
+        chosen = default if value.value is None else value.value
+        if isinstance(chosen, str) and self._rules.ignores_key_case:
+            chosen = chosen.upper()
+        if chosen not in choices:
+            raise value.error(f"is {value.value!r}, not {' or '.join(choices)}")
+        return str(chosen)
+
     def _dependencies(self) -> Iterator[tuple[str, Dependency]]:
         for name, properties in self._root.get("ComponentDependencies").entries():
-            kind = _choice(properties.get("DependencyType"), ("HARD", "SOFT"), self._rules.default_dependency)
+            kind = self._choice(
+                properties.get("DependencyType"), ("HARD", "SOFT"), self._rules.default_dependency
+            )
             yield name, Dependency(kind, properties.get("VersionRequirement").text())
 
     def _steps(self, lifecycle: Field) -> Iterator[tuple[str, Step]]:
@@ -239,38 +269,12 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def _artifact(artifact: Field) -> Artifact:
-    uri = artifact.get("Uri")
-    if uri.text().startswith("docker:"):
-        raise uri.error(f"is {uri.value!r}, and this host runs no Docker images")
-    file = uri.text().rsplit("/", 1)[-1]
-    if file in ("", ".", ".."):
-        raise uri.error(f"is {uri.value!r}, which names no file")
-    permission = artifact.get("Permission")
-    bits = {key: _choice(permission.get(key), tuple(_READ_BITS), "NONE") for key in ("Read", "Execute")}
-    return Artifact(
-        file,
-        _choice(artifact.get("Unarchive"), ("NONE", "ZIP"), "NONE") == "ZIP",
-        _optional_text(artifact.get("Digest")),
-        _optional_text(artifact.get("Algorithm")),
-        # The owner may read it whatever is written: Permission.toFileSystemPermission.
-        _OWNER_READS | _READ_BITS[bits["Read"]] | _READ_BITS[bits["Execute"]] >> 2,
-    )
-
-
 def _matching(value: Field, pattern: re.Pattern[str]) -> str:
     if value.value is None:
         raise value.missing()
     if not isinstance(value.value, str) or not pattern.fullmatch(value.value):
         raise value.error(f"is {value.value!r}, which does not match {pattern.pattern}")
     return value.value
-
-
-def _choice(value: Field, choices: tuple[str, ...], default: str) -> str:
-    chosen = default if value.value is None else str(value.value).upper()
-    if chosen not in choices:
-        raise value.error(f"is {value.value!r}, not {' or '.join(choices)}")
-    return chosen
 
 
 def _optional_text(value: Field) -> str | None:

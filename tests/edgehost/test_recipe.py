@@ -359,6 +359,7 @@ def test_refused_recipe_names_itself_and_the_field(
             changed(Manifests=[{"Platform": {"runtime": "*"}, "Lifecycle": {"run": "x"}}]),
             "Manifests[0].Artifacts is missing; Greengrass Lite needs it, if only as []",
         ),
+        (LITE, artifacts({"Uri": "s3://a/b", "Unarchive": "zip"}), "Unarchive is 'zip', not NONE or ZIP"),
         (LITE, lifecycle({"run": {"Script": "x", "Timeout": 0.5}}), "Timeout is 0.5, not a whole number"),
         (LITE, lifecycle({"Setenv": {"A": 1}, "run": "x"}), "Lifecycle.Setenv.A is 1, not text"),
         (LITE, lifecycle({"Setenv": {"A-B": "1"}, "run": "x"}), "A-B is no name that a shell can export"),
