@@ -13,7 +13,9 @@ from edgehost.packages import Found, Layout, PackageError, Staged, read_recipes,
 from edgehost.recipe import Artifact, Recipe, Rules
 from edgehost.store import ComponentStore
 
-MINIMAL = '{"ComponentName": "com.a", "ComponentVersion": "1.0.0", "Manifests": [{}]}'
+MINIMAL = """
+{"RecipeFormatVersion": "2020-01-25", "ComponentName": "com.a", "ComponentVersion": "1.0.0", "Manifests": [{}]}
+"""
 
 RECIPE = Recipe("com.a", "1.0.0", artifacts=(Artifact("code.zip", True), Artifact("plain.txt", False)))
 
