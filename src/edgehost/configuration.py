@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from edgehost import durable
 
 KeyPath = tuple[str, ...]
 Watcher = Callable[[KeyPath], None]
@@ -48,6 +50,10 @@ class Branch:
         spelled = self._children.get(key.casefold(), (key,))[0]
         self._children[key.casefold()] = (spelled, node)
 
+    def remove(self, key: str) -> None:
+        """Take a child away, if it is there."""
+        self._children.pop(key.casefold(), None)
+
     def find(self, path: Sequence[str]) -> tuple[KeyPath, Branch | Leaf] | None:
         """The node at ``path`` with the path as spelled, or None."""
         spelled: KeyPath = ()
@@ -60,6 +66,14 @@ class Branch:
         return spelled, node
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a deployment does to a configuration: reset paths to the defaults, ``()`` being all of it, then merge."""
+
+    merge: Mapping[str, Any] = field(default_factory=dict)
+    reset: tuple[KeyPath, ...] = ()
+
+
 class ConfigurationStore:
     """The configuration of every component, by name."""
 
@@ -67,9 +81,11 @@ class ConfigurationStore:
         self._path = path
         self._components: dict[str, Branch] = {}
         self._watchers: dict[str, list[tuple[KeyPath, Watcher]]] = {}
-        if path.exists():
-            for name, stored in json.loads(path.read_text()).items():
+        try:
+            for name, stored in durable.read_mapping(path).items():
                 self._components[name] = _load(stored)
+        except (AttributeError, TypeError) as error:
+            raise durable.damaged(path, str(error)) from error
 
     def __contains__(self, component: str) -> bool:
         return component in self._components
@@ -105,19 +121,46 @@ class ConfigurationStore:
         self._save()
         self._notify(component, changed)
 
-    def preview(self, component: str, defaults: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-        """What the configuration would be after ``add_defaults`` and ``merge``."""
-        current = self._components.get(component)
-        tree = _load(_dump(current)) if current else Branch()
-        list(_add_missing(tree, defaults, ()))
-        list(_merge(tree, values, 0, ()))
-        return plain(tree)
+    def preview(self, component: str, defaults: Mapping[str, Any], change: Change) -> Any:
+        """What the configuration would be after ``deploy``."""
+        return plain(self._planned(component, defaults, change, 0))
+
+    def deploy(self, component: str, defaults: Mapping[str, Any], change: Change, at_ms: int) -> None:
+        """What a deployment does: reset to the defaults, add those that are missing, merge, as of ``at_ms``."""
+        self._replace({**self._components, component: self._planned(component, defaults, change, at_ms)})
+
+    def remove(self, component: str) -> None:
+        """Forget a component's configuration."""
+        self._replace({name: tree for name, tree in self._components.items() if name != component})
+
+    def snapshot(self) -> str:
+        """Everything, times included, as the file has it."""
+        return json.dumps({name: _dump(tree) for name, tree in self._components.items()}, indent=1)
+
+    def restore(self, snapshot: str) -> None:
+        """Go back to a snapshot; watchers hear of what changes by it."""
+        self._replace({name: _load(stored) for name, stored in json.loads(snapshot).items()})
 
     def watch(self, component: str, path: Sequence[str], watcher: Watcher) -> Callable[[], None]:
         """Call ``watcher`` with the path of each leaf that changes at or below ``path``; returns what ends that."""
         entry = (tuple(key.casefold() for key in path), watcher)
         self._watchers.setdefault(component, []).append(entry)
         return lambda: self._watchers[component].remove(entry)
+
+    def _planned(self, component: str, defaults: Mapping[str, Any], change: Change, at_ms: int) -> Branch:
+        current = self._components.get(component)
+        tree = _load(_dump(current)) if current else Branch()
+        for path in change.reset:
+            tree = _without(tree, path)
+        list(_add_missing(tree, defaults, ()))
+        list(_merge(tree, change.merge, at_ms, ()))
+        return tree
+
+    def _replace(self, components: dict[str, Branch]) -> None:
+        before, self._components = self._components, components
+        self._save()
+        for name, tree in components.items():
+            self._notify(name, list(_changed(before.get(name, Branch()), tree, ())))
 
     def _notify(self, component: str, changed: list[KeyPath]) -> None:
         for path in changed:
@@ -127,10 +170,9 @@ class ConfigurationStore:
                     watcher(path)
 
     def _save(self) -> None:
-        stored = {name: _dump(tree) for name, tree in self._components.items()}
         partial = self._path.with_suffix(".partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(stored, indent=1))
+        partial.write_text(self.snapshot())
         partial.replace(self._path)
 
 
@@ -189,6 +231,27 @@ def _add_missing(branch: Branch, defaults: Mapping[str, Any], path: KeyPath) -> 
             yield from _merge(branch, {key: value}, 1, path)
         elif isinstance(node, Branch) and isinstance(value, Mapping):
             yield from _add_missing(node, value, (*path, spelled))
+
+
+def _without(tree: Branch, path: KeyPath) -> Branch:
+    if not path:
+        return Branch()
+    if (found := tree.find(path[:-1])) and isinstance(found[1], Branch):
+        found[1].remove(path[-1])
+    return tree
+
+
+def _changed(before: Branch, after: Branch, path: KeyPath) -> Iterator[KeyPath]:
+    """The leaves that are new, have another value, or are gone."""
+    for key, node in after:
+        _, old = before.get(key) or (key, None)
+        if isinstance(node, Branch):
+            yield from _changed(old if isinstance(old, Branch) else Branch(), node, (*path, key))
+        elif not (isinstance(old, Leaf) and _same(old.value, node.value)):
+            yield (*path, key)
+    for key, old in before:
+        if after.get(key) is None:
+            yield from _changed(Branch(), old, (*path, key)) if isinstance(old, Branch) else [(*path, key)]
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -1,52 +1,73 @@
-"""Local deployments: recipes and artifacts on disk become running components, or nothing changes.
+"""Local deployments: recipes and artifacts on disk become running components, or everything is as it was before.
 
-Order: find and stage everything → check dependencies and variables → ask the components whose configuration
-changes → ask for consent to update → in order of dependency, stop, replace and start what changed → wait until
-all have settled.
+1. Resolve: which version of which component; stage what the store lacks; check that scripts can be made of it.
+2. Ask for consent to update, then the components whose configuration changes. Nothing was touched until here.
+3. Keep what is needed to roll back. Stop what moves, change files and configuration, start in order of dependency.
+4. Wait until all are up. Remove what nobody needs any more. Only now is it recorded as what is deployed.
+5. Where 3 or 4 fails, roll back: files, configuration with its times, and components are what they were.
+
+A component moves when its version, recipe, artifacts or the scripts made with its configuration change, when it was
+BROKEN, and when something that it HARD-depends on moves.
+
+Source: ``DefaultDeploymentTask``, ``DeploymentConfigMerger`` and ``DefaultActivator`` of the nucleus. Lite
+(``deployment_handler.c``) does the same up to the end of 4, without 5.
 """
 
 from __future__ import annotations
 
-import graphlib
-import json
+import dataclasses
 import logging
-import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgehost.component_log import ComponentLog
+from edgehost import durable
+from edgehost.components import BrokenComponentError, Components
 from edgehost.configuration import ConfigurationStore, now_ms
-from edgehost.environment import Surroundings
-from edgehost.lifecycle import Component
-from edgehost.packages import Layout, PackageError, Staged, find_recipe, stage
+from edgehost.deployed import (
+    NO_STATE_CHANGE,
+    NOT_ROLLED_BACK,
+    ROLLED_BACK,
+    SUCCEEDED,
+    UNABLE_TO_ROLL_BACK,
+    Deployed,
+    StateFile,
+    Undo,
+    result,
+)
+from edgehost.goal import Goal, prepare
+from edgehost.packages import PackageError
 from edgehost.profile import Profile
 from edgehost.recipe import Recipe, RecipeError
+from edgehost.request import Policy, Request, RequestError
+from edgehost.resolution import ResolutionError
 from edgehost.services import Consultation
 from edgehost.state import State
-from edgehost.variables import VariableError, interpolate
+from edgehost.store import ComponentStore
+from edgehost.variables import VariableError
+
+__all__ = ["Deployer", "DeploymentError", "Policy", "Request"]
 
 log = logging.getLogger(__name__)
 
-_LOG_LINES = 20
-
 
 class DeploymentError(Exception):
-    """The deployment failed; the message tells which component, why, and its last log lines where it has any."""
+    """The deployment failed; the message tells what of which component, its last log lines, and what was done."""
+
+    def __init__(self, message: str, status: str = NO_STATE_CHANGE) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to deploy: versions by component name, where to find them, and configuration to merge."""
+class Before:
+    """The components as they were before a deployment, and which of them it touches."""
 
-    recipes: Path
-    artifacts: Path | None
-    versions: Mapping[str, str]
-    config: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    # How long components may take to answer: classic's default for both policies is 60 s.
-    answer_timeout_s: float = 60.0
+    def __init__(self, components: Components, goal: Goal, anew: set[str]) -> None:
+        self.components = dict(components.by_name)
+        self.broken = {name for name, each in self.components.items() if each.state == State.BROKEN}
+        self.moving = components.with_dependents(anew & set(self.components)) | anew
+        self.touched = self.moving | (set(self.components) - set(goal.recipes))
 
 
 class Deployer:
@@ -55,166 +76,188 @@ class Deployer:
     def __init__(
         self,
         profile: Profile,
-        surroundings: Surroundings,
-        components: dict[str, Component],
+        components: Components,
         configuration: ConfigurationStore,
         consultation: Consultation,
-        max_errors: int,
+        store: ComponentStore,
+        state: StateFile,
     ) -> None:
         self._profile = profile
-        self._surroundings = surroundings
-        self._layout = Layout(surroundings.root)
         self._components = components
         self._configuration = configuration
         self._consultation = consultation
-        self._max_errors = max_errors
+        self._store = store
+        self._state = state
+
+    @property
+    def deployed(self) -> Deployed:
+        """What is deployed now, and how the last deployment ended."""
+        return self._state.deployed
+
+    def start(self) -> None:
+        """Begin to start what is deployed, as the host does when it starts; nothing is waited for."""
+        kept = {(found.recipe.name, found.recipe.version): found.recipe for found in self._store.recipes()[0]}
+        for name, version in self.deployed.versions.items():
+            if recipe := kept.get((name, version)):
+                self._components.make(recipe, is_new=False)
+            else:
+                log.error(
+                    "%s %s is deployed, but not started: there is no recipe of it in %s that can be read; "
+                    "deploy it again",
+                    name,
+                    version,
+                    self._store.layout.recipes(),
+                )
+        self._components.start(self._components.by_name)
 
     async def deploy(self, request: Request) -> None:
         """Carry out the request. Raises DeploymentError."""
         identity = str(uuid.uuid4())
-        staging = self._surroundings.root / "packages"
-        staging.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".staging-", dir=staging) as directory:
-            try:
-                staged = self._stage(request, Path(directory))
-                self._check(staged, request)
-            except (PackageError, RecipeError, VariableError) as error:
-                raise DeploymentError(str(error)) from error
-            await self._validate(staged, request, identity)
-            await self._consultation.consent(identity, request.answer_timeout_s)
-            try:
-                for item in staged:
-                    await self._apply(item, request)
-                await self._wait(item.recipe.name for item in staged)
-            finally:
-                self._consultation.announce_done(identity)
-
-    def _stage(self, request: Request, directory: Path) -> list[Staged]:
-        """Everything the request names, dependencies first."""
-        found = [
-            find_recipe(request.recipes, name, version, self._profile.rules)
-            for name, version in request.versions.items()
-        ]
-        recipes = {recipe.name: recipe for recipe, _ in found}
-        files = {recipe.name: file for recipe, file in found}
-        ordered = self._in_order(recipes)
-        return [stage(recipes[name], files[name], request.artifacts, directory) for name in ordered]
-
-    def _in_order(self, recipes: Mapping[str, Recipe]) -> list[str]:
-        for recipe in recipes.values():
-            for name in recipe.dependencies:
-                if name not in recipes and name not in self._components:
-                    raise DeploymentError(
-                        f"{recipe.name} {recipe.version} depends on {name}, which is neither deployed nor in this "
-                        f"deployment; add --add {name}=VERSION"
-                    )
-        graph = {
-            name: [other for other in recipe.dependencies if other in recipes]
-            for name, recipe in recipes.items()
-        }
         try:
-            return list(graphlib.TopologicalSorter(graph).static_order())
-        except graphlib.CycleError as error:
-            raise DeploymentError(f"dependencies go in a circle: {' -> '.join(error.args[1])}") from error
-
-    def _check(self, staged: Iterable[Staged], request: Request) -> None:
-        """Raise what would make a script unusable, before anything is touched."""
-        if strangers := set(request.config) - set(request.versions):
-            names = ", ".join(sorted(strangers))
-            raise DeploymentError(
-                f"configuration for {names}, which this deployment does not add; add --add NAME=VERSION"
-            )
-        for item in staged:
+            await self._deploy(request, identity)
+        except DeploymentError as error:
             try:
-                self._scripts(item.recipe, self._planned(item.recipe, request))
-            except VariableError as error:
-                raise DeploymentError(f"{item.recipe.name} {item.recipe.version}: {error}") from error
+                last = result(identity, error.status, str(error))
+                self._state.save(dataclasses.replace(self.deployed, last=last))
+            except OSError as unsaved:
+                log.warning("the end of deployment %s could not be recorded: %s", identity, unsaved)
+            raise
 
-    async def _validate(self, staged: Iterable[Staged], request: Request, identity: str) -> None:
-        for item in staged:
-            name = item.recipe.name
-            planned = self._planned(item.recipe, request)
+    async def _deploy(self, request: Request, identity: str) -> None:
+        if interrupted := self.deployed.ongoing:
+            raise DeploymentError(
+                f"deployment {interrupted} could not be rolled back; restart the host, which tries again"
+            )
+        try:
+            with self._store.staging() as staging:
+                goal = self._prepare(request, staging)
+                await self._consultation.consent(identity, request.answer_timeout_s)
+                try:
+                    await self._validate(goal, identity, request.answer_timeout_s)
+                    await self._carry_out(goal, request, identity)
+                finally:
+                    self._consultation.announce_done(identity)
+        except (PackageError, RecipeError, RequestError, ResolutionError, VariableError, OSError) as error:
+            raise DeploymentError(str(error)) from error
+
+    def _prepare(self, request: Request, staging: Path) -> Goal:
+        """Resolve, stage and check, without touching anything."""
+        goal = prepare(request, self.deployed, self._store, self._profile, staging)
+        for recipe in goal.recipes.values():
+            self._scripts_after(recipe, goal)
+        return goal
+
+    async def _validate(self, goal: Goal, identity: str, timeout_s: float) -> None:
+        for name, recipe in goal.recipes.items():
+            planned = self._planned(recipe, goal)
             if name not in self._configuration or planned == self._configuration.value(name):
                 continue
-            refusal = await self._consultation.validate(name, planned, identity, request.answer_timeout_s)
+            refusal = await self._consultation.validate(name, planned, identity, timeout_s)
             if refusal is not None:
                 raise DeploymentError(f"{name} refused the new configuration: {refusal}")
 
-    async def _apply(self, item: Staged, request: Request) -> None:
-        name = item.recipe.name
-        old = self._components.get(name)
-        unchanged = old is not None and old.recipe == item.recipe and item.same_files(self._layout)
-        scripts_before = self._current_scripts(item.recipe) if unchanged else None
-        if old and not unchanged:
-            await old.stop()
-        self._configure(item.recipe, request)
-        if old and unchanged and scripts_before == self._current_scripts(item.recipe):
-            if old.state == State.BROKEN:
-                old.start()
-            return
-        if old and unchanged:
-            await old.stop()
-        item.install(self._layout)
-        await self._hard_dependencies_settled(item.recipe)
-        self._start(item.recipe)
+    async def _carry_out(self, goal: Goal, request: Request, identity: str) -> None:
+        """Make it so, or undo it. Raises DeploymentError."""
+        anew = self._anew(goal)
+        before = Before(self._components, goal, anew)
+        undo = self._begin(identity)
+        try:
+            await self._apply(goal, anew, before.moving, undo)
+            self._commit(goal, result(identity, SUCCEEDED))
+        except Exception as error:  # whatever it was, the device must not be left between two states
+            if not isinstance(error, (BrokenComponentError, OSError)):
+                log.exception("deployment %s failed", identity)
+            if request.policy == "rollback":
+                outcome, status = await self._roll_back(before, undo)
+            else:
+                self._commit(goal, {})
+                undo.forget()
+                outcome, status = "not rolled back, as asked", NOT_ROLLED_BACK
+            raise DeploymentError(f"{error}\n{outcome}", status) from error
+        undo.forget()
+        self._clean()
 
-    def _configure(self, recipe: Recipe, request: Request) -> None:
-        self._configuration.add_defaults(recipe.name, recipe.default_configuration)
-        self._configuration.merge(recipe.name, (), request.config.get(recipe.name, {}), now_ms())
+    def _anew(self, goal: Goal) -> set[str]:
+        """The components that are made anew: all others go on with what they are, or are restarted."""
+        staged = {each.recipe.name for each in goal.staged}
+        return {
+            name for name, recipe in goal.recipes.items() if name in staged or self._differs(recipe, goal)
+        }
 
-    def _start(self, recipe: Recipe) -> None:
-        work = self._layout.work(recipe.name)
-        work.mkdir(parents=True, exist_ok=True)
-        component = Component(
-            recipe,
-            work,
-            ComponentLog(self._layout.log(recipe.name), recipe.name),
-            self._surroundings.environment(recipe.name),
-            self._interpolator(recipe),
-            self._profile.upkeep,
-            self._max_errors,
-        )
-        self._components[recipe.name] = component
-        component.start()
+    def _differs(self, recipe: Recipe, goal: Goal) -> bool:
+        component = self._components.by_name.get(recipe.name)
+        if component is None or component.recipe != recipe or component.state == State.BROKEN:
+            return True
+        if self._profile.restarts_on_configuration and recipe.name in goal.changes:
+            return True
+        return self._components.scripts(recipe) != self._scripts_after(recipe, goal)
 
-    async def _hard_dependencies_settled(self, recipe: Recipe) -> None:
-        for name, kind in recipe.dependencies.items():
-            if kind == "HARD":
-                await self._wait([name])
+    def _begin(self, identity: str) -> Undo:
+        """Keep what is needed to roll back, then say that the deployment is in progress."""
+        undo = self._state.undo(identity)
+        durable.write(undo.configuration, self._configuration.snapshot())
+        self._state.save(dataclasses.replace(self.deployed, ongoing=identity))
+        return undo
 
-    async def _wait(self, names: Iterable[str]) -> None:
-        for name in names:
-            component = self._components[name]
-            if await component.settled() == State.BROKEN:
-                lines = "\n  ".join(component.log.tail(_LOG_LINES))
-                raise DeploymentError(
-                    f"{name} {component.recipe.version} is BROKEN; {component.log.path} ends:\n  {lines}"
-                )
+    async def _apply(self, goal: Goal, anew: set[str], moving: set[str], undo: Undo) -> None:
+        await self._components.stop(moving)
+        for each in goal.staged:
+            self._store.install(each, undo.replaced)
+        for name, recipe in goal.recipes.items():
+            self._configuration.deploy(name, recipe.default_configuration, goal.change(name), now_ms())
+        for name in anew:
+            self._components.make(goal.recipes[name])
+        self._components.start(moving & set(goal.recipes))
+        await self._components.healthy(goal.recipes, moving)
+        obsolete = set(self._components.by_name) - set(goal.recipes)
+        await self._components.stop(obsolete)
+        for name in obsolete:
+            self._components.remove(name)
+            self._configuration.remove(name)
 
-    def _planned(self, recipe: Recipe, request: Request) -> Any:
+    def _commit(self, goal: Goal, last: Mapping[str, Any]) -> None:
+        versions = {name: component.recipe.version for name, component in self._components.by_name.items()}
+        self._state.save(dataclasses.replace(self.deployed.followed_by(goal.roots, versions), last=last))
+
+    async def _roll_back(self, before: Before, undo: Undo) -> tuple[str, str]:
+        """Go back to the components that were there before; what became of it, in words and as a status."""
+        back = before.touched & set(before.components)
+        try:
+            await self._components.stop(before.touched)
+            self._configuration.restore(undo.configuration.read_text())
+            self._store.restore(undo.replaced)
+            for name in before.touched - back:
+                self._components.remove(name)
+            for name in back:
+                self._components.by_name[name] = before.components[name]
+                self._components.renew(name)
+            self._components.start(back)
+            self._state.save(dataclasses.replace(self.deployed, ongoing=None))
+            undo.forget()
+            self._clean()
+            await self._components.healthy(set(before.components) - before.broken, back)
+        except Exception as error:  # that it could not be undone must be told together with why it had to be
+            log.exception("the rollback failed")
+            return f"the rollback failed too: {error}", UNABLE_TO_ROLL_BACK
+        running = ", ".join(f"{name} {before.components[name].recipe.version}" for name in sorted(back))
+        return f"rolled back{running and '; running again: '}{running}", ROLLED_BACK
+
+    def _clean(self) -> None:
+        try:
+            self._store.clean(self.deployed.kept_versions())
+        except OSError as error:
+            log.warning("old versions could not be deleted: %s", error)
+
+    def _planned(self, recipe: Recipe, goal: Goal) -> Any:
         """The component's configuration as it would be after the deployment, without making it so."""
         return self._configuration.preview(
-            recipe.name, recipe.default_configuration, request.config.get(recipe.name, {})
+            recipe.name, recipe.default_configuration, goal.change(recipe.name)
         )
 
-    def _interpolator(self, recipe: Recipe) -> Callable[[str], str]:
-        values = self._values(recipe)
-        return lambda text: interpolate(text, values, self._configuration.value(recipe.name))
-
-    def _current_scripts(self, recipe: Recipe) -> str:
-        return self._scripts(recipe, self._configuration.value(recipe.name))
-
-    def _scripts(self, recipe: Recipe, configuration: Any) -> str:
-        """All scripts of a recipe with a configuration filled in: where that differs, they must run again."""
-        texts = [[step.script, *step.environment.values()] for step in recipe.steps.values()]
-        values = self._values(recipe)
-        return json.dumps([[interpolate(text, values, configuration) for text in step] for step in texts])
-
-    def _values(self, recipe: Recipe) -> dict[str, str]:
-        return {
-            "artifacts:path": str(self._layout.artifacts(recipe)),
-            "artifacts:decompressedPath": str(self._layout.unarchived(recipe)),
-            "kernel:rootPath": str(self._surroundings.root),
-            "iot:thingName": self._surroundings.thing_name,
-            "work:path": str(self._layout.work(recipe.name)),
-        }
+    def _scripts_after(self, recipe: Recipe, goal: Goal) -> str:
+        try:
+            return self._components.scripts_with(
+                recipe, goal.recipes, lambda name: self._planned(goal.recipes[name], goal)
+            )
+        except VariableError as error:
+            raise VariableError(f"{recipe.name} {recipe.version}: {error}") from error

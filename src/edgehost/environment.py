@@ -1,4 +1,9 @@
-"""What a component's processes get of the world around them: the classic nucleus's environment variables."""
+"""What a component's processes get of the world around them: the environment variables that both nuclei give them.
+
+Sources: ``GenericExternalService`` and ``ShellRunner`` of the nucleus, modules/recipe-runner of Greengrass Lite.
+AWS_CONTAINER_CREDENTIALS_FULL_URI is not among them, as there is no token exchange service here; on a device classic
+sets it where that service runs, Lite where the recipe depends on it.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,13 @@ _LEFT_OUT = ("AWS_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "COVERAGE_", "COV_CORE_
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The host as a component sees it. ``issue_token`` gives a component its SVCUID."""
+    """The host as a component sees it. ``issue_token`` gives a component its SVCUID, ``revoke_token`` ends it."""
 
     root: Path
     thing_name: str
     socket_path: Path
     issue_token: Callable[[str], str]
+    revoke_token: Callable[[str], None]
     nucleus_version: str
     region: str = DEFAULT_REGION
 

@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from edgehost.broker import EMBEDDED, EmbeddedBroker, parse_url
+from edgehost.components import STEADY_S, Components
 from edgehost.configuration import ConfigurationStore
-from edgehost.deployment import Deployer, Request
+from edgehost.deployed import StateFile
+from edgehost.deployment import Deployer, Policy, Request
 from edgehost.environment import Surroundings
 from edgehost.faults import Faults
 from edgehost.ipc import IpcServer
+from edgehost.leftovers import end_leftovers
 from edgehost.lifecycle import MAX_ERRORS, Component
+from edgehost.packages import Layout
 from edgehost.profile import CLASSIC, Profile
+from edgehost.store import ComponentStore
+
+log = logging.getLogger(__name__)
 
 DEFAULT_THING_NAME = "edgehost-1"
 # sockaddr_un holds 108 bytes, the last of them a zero.
@@ -39,8 +47,9 @@ class EdgeHost:
     """A Greengrass core device in this process, under ``root``; an async context manager.
 
     ``profile`` is the nucleus it plays. ``broker`` is ``embedded`` or ``mqtt://HOST:PORT``. What it keeps lives under
-    ``root`` as on a real device: ``work/``, ``packages/``, ``logs/``, ``config/``. A component is BROKEN after
-    ``max_errors`` in one state.
+    ``root`` as on a real device: ``work/``, ``packages/``, ``logs/``, ``config/``; what is deployed there starts with
+    it. A component is BROKEN after ``max_errors`` in one state. A deployment has succeeded when what it started has
+    run for ``steady_s``.
     """
 
     def __init__(
@@ -51,6 +60,7 @@ class EdgeHost:
         broker: str = EMBEDDED,
         thing_name: str = DEFAULT_THING_NAME,
         max_errors: int = MAX_ERRORS,
+        steady_s: float = STEADY_S,
     ) -> None:
         self.profile = profile
         self.root = Path(root).absolute()
@@ -59,9 +69,11 @@ class EdgeHost:
         self.broker = EmbeddedBroker() if broker == EMBEDDED else None
         self._address = EmbeddedBroker().address if self.broker else parse_url(broker)
         self._max_errors = max_errors
+        self._steady_s = steady_s
         self._tokens: dict[str, str] = {}
         self.components: dict[str, Component] = {}
         self._deploying = asyncio.Lock()
+        self._deployments: set[asyncio.Task[None]] = set()
         self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> EdgeHost:
@@ -114,32 +126,56 @@ class EdgeHost:
 
     async def deploy(
         self,
-        recipes: Path,
+        recipes: Path | None,
         artifacts: Path | None,
         versions: Mapping[str, str],
         config: Mapping[str, Mapping[str, Any]] | None = None,
         *,
+        remove: Iterable[str] = (),
+        policy: Policy = "rollback",
         answer_timeout_s: float = 60.0,
     ) -> None:
         """Deploy components by name and version and wait until they are up. Raises DeploymentError.
 
-        ``config`` is merged into the components' configuration. ``answer_timeout_s`` bounds how long components that
-        subscribed to updates or to validation may take to answer, each time.
+        ``versions`` adds or replaces root components, ``remove`` takes some away; those of earlier deployments stay.
+        ``config`` is merged into the components' configuration; one written ``{"MERGE": {…}, "RESET": ["/pointer"]}``
+        is set back to the defaults at these JSON pointers first. ``policy`` is what becomes of a deployment that
+        fails: ``rollback`` to what was there before, or ``nothing``. ``answer_timeout_s`` bounds how long components
+        that subscribed to updates or to validation may take to answer, each time.
         """
         request = Request(
-            Path(recipes), artifacts and Path(artifacts), versions, config or {}, answer_timeout_s
+            recipes and Path(recipes),
+            artifacts and Path(artifacts),
+            versions,
+            config or {},
+            tuple(remove),
+            policy,
+            answer_timeout_s,
         )
-        async with self._deploying:
-            await self._deployer.deploy(request)
+        # Whoever waits for it may go away; it is carried out to its end all the same.
+        deployment = asyncio.ensure_future(self._deploy(request))
+        self._deployments.add(deployment)
+        deployment.add_done_callback(self._deployments.discard)
+        await asyncio.shield(deployment)
+
+    async def configure(self, name: str, values: Mapping[str, Any]) -> None:
+        """Deploy configuration alone, to a component that is deployed. Raises what ``deploy`` does."""
+        self.component(name)
+        await self.deploy(None, None, {}, {name: values})
+
+    def last_deployment(self) -> Mapping[str, Any] | None:
+        """The last deployment's ``id``, ``time`` (ISO 8601), ``status`` and ``cause``; None where there was none."""
+        return self._deployer.deployed.last
 
     def status(self) -> list[dict[str, Any]]:
-        """Name, version, state and process id of each component."""
+        """Name, version, state, process id and log of each component, and whether it is a root component."""
         return [
             {
                 "name": component.name,
                 "version": component.recipe.version,
                 "state": component.state.value,
                 "pid": component.pid,
+                "is_root": component.name in self._deployer.deployed.roots,
                 "log": str(component.log.path),
             }
             for component in self.components.values()
@@ -156,34 +192,44 @@ class EdgeHost:
             raise UnknownComponentError(f"{name} is not deployed on this host; deployed: {known}")
         return self.components[name]
 
+    async def start_component(self, name: str) -> None:
+        """Start a component that is stopped or BROKEN, and wait until it is RUNNING, FINISHED or BROKEN."""
+        self.component(name).start()
+        await self._components.settled(name)
+
     async def stop_component(self, name: str) -> None:
         """Stop a component and wait until nothing of it runs."""
         await self.component(name).stop()
 
     async def restart_component(self, name: str) -> None:
-        """Stop a component, start it again, and wait until it is RUNNING, FINISHED or BROKEN."""
-        component = self.component(name)
-        await component.stop()
-        component.start()
-        await component.settled()
+        """Stop a component, start it again, and wait until it is RUNNING, FINISHED or BROKEN.
+
+        Those that HARD-depend on it stop before it and start again after it.
+        """
+        self.component(name)
+        await self._components.restart(name)
 
     async def restart(self) -> None:
         """Restart the nucleus: components stop, connections and the spool are lost, what is deployed starts anew.
 
-        Waits until every component is RUNNING, FINISHED or BROKEN.
+        Waits until every component is RUNNING, FINISHED or BROKEN, or waits for one that is BROKEN.
         """
         async with self._deploying:
-            await self._stop_components()
+            await self._components.stop(self.components)
             await self.ipc.stop()
             await self.iot_core.restart()
             self.faults.clear()
             self.void_tokens()
             await self.ipc.start()
-            for component in self.components.values():
-                component.renew(self._surroundings().environment(component.name))
-                component.start()
-            for component in self.components.values():
-                await component.settled()
+            for name in self.components:
+                self._components.renew(name)
+            self._components.start(self.components)
+            for name in self.components:
+                await self._components.settled(name)
+
+    async def _deploy(self, request: Request) -> None:
+        async with self._deploying:
+            await self._deployer.deploy(request)
 
     def _policy_variables(self, component: str) -> dict[str, str]:
         """The recipe variables that a component's accessControl may hold."""
@@ -196,11 +242,13 @@ class EdgeHost:
     async def _start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         self._lock_root()
+        await end_leftovers(self.root)
         if self.broker:
             await self.broker.start()
             self._exit.push_async_callback(self.broker.stop)
             self._address = self.broker.address
-        self.configuration = ConfigurationStore(self.root / "config" / "configuration.json")
+        state, store = self._recovered(configuration := self.root / "config" / "configuration.json")
+        self.configuration = ConfigurationStore(configuration)
         self.services = self.profile.serve(self, self._address)
         self.iot_core = self.services.iot_core
         await self._start_ipc()
@@ -208,25 +256,44 @@ class EdgeHost:
         self._exit.push_async_callback(self.iot_core.stop)
         if self.broker:
             await self.iot_core.online.wait()
-        self._deployer = self._new_deployer()
-        self._exit.push_async_callback(self._stop_components)
-
-    async def _stop_components(self) -> None:
-        await asyncio.gather(*(component.stop() for component in self.components.values()))
-
-    def _new_deployer(self) -> Deployer:
-        return Deployer(
+        self._components = Components(
+            self.components,
             self.profile,
             self._surroundings(),
-            self.components,
             self.configuration,
-            self.services.consultation,
             self._max_errors,
+            self._steady_s,
         )
+        self._deployer = Deployer(
+            self.profile, self._components, self.configuration, self.services.consultation, store, state
+        )
+        self._exit.push_async_callback(self._stop)
+        self._deployer.start()
+
+    def _recovered(self, configuration: Path) -> tuple[StateFile, ComponentStore]:
+        """What is deployed, after what an earlier host left undone was rolled back."""
+        layout = Layout(self.root)
+        store = ComponentStore(layout, self.profile.rules)
+        state = StateFile(layout)
+        if interrupted := state.recover(store, configuration):
+            log.warning("the host had ended during deployment %s, which was rolled back now", interrupted)
+        return state, store
+
+    async def _stop(self) -> None:
+        """Leave a deployment where it is, to be rolled back at the next start, and stop the components."""
+        for deployment in self._deployments:
+            deployment.cancel()
+        await asyncio.gather(*self._deployments, return_exceptions=True)
+        await self._components.stop(self.components)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
-            self.root, self.thing_name, self.socket_path, self.issue_token, self.profile.version
+            self.root,
+            self.thing_name,
+            self.socket_path,
+            self.issue_token,
+            self.revoke_token,
+            self.profile.version,
         )
 
     def _lock_root(self) -> None:

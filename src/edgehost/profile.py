@@ -17,6 +17,7 @@ from edgehost.daemon import Daemon
 from edgehost.lifecycle import Upkeep
 from edgehost.lite import authorization as lite_authorization
 from edgehost.lite.daemons import DAEMONS
+from edgehost.lite.manifest import choose
 from edgehost.lite.wire import WIRE as LITE_WIRE
 from edgehost.recipe import Rules
 from edgehost.services import Serve
@@ -43,6 +44,8 @@ class Profile:
     """Whether a component has one token for as long as the nucleus runs, or a new one with every version."""
     daemons: Mapping[str, Daemon]
     """Those that can restart by themselves; none where the nucleus is one process."""
+    built_in: Mapping[str, str | None]
+    """Components that recipes may depend on though nobody deploys them, with their versions; None: any will do."""
 
 
 CLASSIC = Profile(
@@ -57,18 +60,44 @@ CLASSIC = Profile(
     is_allowed=classic_authorization.is_allowed,
     keeps_tokens=False,
     daemons={},
+    built_in={"aws.greengrass.Nucleus": "2.14.0", "aws.greengrass.TokenExchangeService": "2.0.3"},
 )
 LITE = Profile(
     name="lite",
     version="2.6.0",
     wire=LITE_WIRE,
-    rules=Rules(max_bytes=8_196),
-    upkeep=Upkeep(retry_delay_s=1.0, stop_grace_s=120.0),
+    rules=Rules(
+        choose=choose,
+        max_bytes=8_196,
+        formats=(None, "2020-01-25"),
+        ignores_key_case=False,
+        types_scalars=False,
+        steps=("bootstrap", "install", "startup", "run"),
+        skips=False,
+        default_dependency="SOFT",
+        is_typed=True,
+        braces_are_variables=True,
+        escapes_values=True,
+        path_end="/",
+    ),
+    upkeep=Upkeep(
+        retry_delay_s=1.0,
+        stop_grace_s=120.0,
+        counts_starts=True,
+        limits_run=False,
+        installs_again=False,
+        notifies_startup=True,
+        heeds_errored=False,
+    ),
     serve=lite.serve,
     ignores_key_case=False,
     restarts_on_configuration=True,
     is_allowed=lite_authorization.is_allowed,
     keeps_tokens=True,
     daemons=DAEMONS,
+    # ggdeploymentd passes over these, whatever version is required.
+    built_in=dict.fromkeys(
+        ("aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService", "aws.greengrass.Cli")
+    ),
 )
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (CLASSIC, LITE)}

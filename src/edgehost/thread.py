@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgehost.broker import EMBEDDED
+from edgehost.components import STEADY_S
 from edgehost.lifecycle import MAX_ERRORS
 from edgehost.nucleus import DEFAULT_THING_NAME, EdgeHost
 from edgehost.profile import CLASSIC, Profile
@@ -45,6 +46,7 @@ def run_in_thread(
     broker: str = EMBEDDED,
     thing_name: str = DEFAULT_THING_NAME,
     max_errors: int = MAX_ERRORS,
+    steady_s: float = STEADY_S,
 ) -> Iterator[ThreadedHost]:
     """A running host; it stops, and its components with it, at the end of the block."""
     started: Future[ThreadedHost] = Future()
@@ -52,7 +54,12 @@ def run_in_thread(
 
     async def live() -> None:
         async with EdgeHost(
-            root, profile=profile, broker=broker, thing_name=thing_name, max_errors=max_errors
+            root,
+            profile=profile,
+            broker=broker,
+            thing_name=thing_name,
+            max_errors=max_errors,
+            steady_s=steady_s,
         ) as host:
             started.set_result(ThreadedHost(host, asyncio.get_running_loop()))
             await asyncio.wrap_future(over)

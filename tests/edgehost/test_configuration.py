@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgehost.configuration import ConfigurationStore, StaleUpdateError
+from edgehost.configuration import Change, ConfigurationStore, StaleUpdateError
+from edgehost.durable import DamagedFileError
 
 NAME = "com.a"
 
@@ -44,14 +45,48 @@ def test_defaults_fill_gaps_only(store: ConfigurationStore) -> None:
     assert store.value(NAME) == {"a": 1, "deep": {"x": 5, "y": 2}, "b": 2}
 
 
-def test_preview_is_what_happens_then(store: ConfigurationStore) -> None:
+def test_preview_is_what_a_deployment_makes(store: ConfigurationStore) -> None:
     """Asking what a deployment would make of the configuration changes nothing."""
-    store.merge(NAME, (), {"a": 1}, at_ms=10)
-    preview = store.preview(NAME, {"b": 1, "a": 7}, {"a": 2})
-    assert store.value(NAME) == {"a": 1}
-    store.add_defaults(NAME, {"b": 1, "a": 7})
-    store.merge(NAME, (), {"a": 2}, at_ms=11)
-    assert store.value(NAME) == preview == {"a": 2, "b": 1}
+    store.merge(NAME, (), {"a": 1, "gone": 1, "deep": {"x": 5}}, at_ms=10)
+    change = Change({"a": 2}, (("Deep", "X"), ("gone",), ("no", "such")))
+    defaults = {"b": 1, "a": 7, "deep": {"x": 1}}
+    preview = store.preview(NAME, defaults, change)
+    assert store.value(NAME) == {"a": 1, "gone": 1, "deep": {"x": 5}}
+    heard: list[tuple[str, ...]] = []
+    store.watch(NAME, (), heard.append)
+    store.deploy(NAME, defaults, change, 11)
+    assert store.value(NAME) == preview == {"a": 2, "deep": {"x": 1}, "b": 1}
+    assert sorted(heard) == [("a",), ("b",), ("deep", "x"), ("gone",)]
+
+
+def test_reset_of_everything_leaves_the_defaults(store: ConfigurationStore) -> None:
+    """An empty path is the whole configuration; what is merged comes after."""
+    store.merge(NAME, (), {"a": 1, "c": 1}, at_ms=10)
+    store.deploy(NAME, {"a": 7, "b": 7}, Change({"b": 8}, ((),)), 11)
+    assert store.value(NAME) == {"a": 7, "b": 8}
+
+
+def test_snapshot_brings_values_and_their_times_back(store: ConfigurationStore) -> None:
+    """An update that was too old before is too old again; watchers hear only of what changes."""
+    store.merge(NAME, (), {"a": 1, "b": 1}, at_ms=10)
+    snapshot = store.snapshot()
+    store.merge(NAME, (), {"a": 2}, at_ms=20)
+    store.remove("com.other")
+    heard: list[tuple[str, ...]] = []
+    store.watch(NAME, (), heard.append)
+    store.restore(snapshot)
+    assert (store.value(NAME), heard) == ({"a": 1, "b": 1}, [("a",)])
+    with pytest.raises(StaleUpdateError):
+        store.merge(NAME, (), {"a": 3}, at_ms=9)
+    store.merge(NAME, (), {"a": 3}, at_ms=11)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"com.a": 1}', '{"com.a": {"a": 1}}'])
+def test_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    """With what to do about it."""
+    (tmp_path / "configuration.json").write_text(text)
+    with pytest.raises(DamagedFileError, match=r"configuration\.json is damaged: .*empty root"):
+        ConfigurationStore(tmp_path / "configuration.json")
 
 
 def test_watchers_hear_each_changed_leaf_below_them(store: ConfigurationStore) -> None:

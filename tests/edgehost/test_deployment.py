@@ -3,78 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import awsiot.greengrasscoreipc.model as m
 import pytest
 
+from deploying import FOREVER, Deploying
 from edgehost.deployment import DeploymentError
 from edgehost.nucleus import EdgeHost, RootInUseError
 from edgehost.state import State
 from edgehost.thread import run_in_thread
 from mosquitto_broker import until
 
-FOREVER = "while true; do sleep 0.05; done"
 ASK = "asks before it changes"
-
-
-class Deploying:
-    """A recipe directory, and deployments from it."""
-
-    def __init__(self, bench: Any, directory: Path) -> None:
-        self.bench = bench
-        self.recipes = directory / "recipes"
-        self.artifacts = directory / "artifacts"
-        self.recipes.mkdir()
-        self.artifacts.mkdir()
-
-    def recipe(self, name: str, version: str = "1.0.0", *, run: str = FOREVER, **more: Any) -> None:
-        """Write a recipe; ``dependencies``, ``configuration``, ``install``, ``startup``, ``artifacts`` by name."""
-        steps = {"startup": more["startup"]} if "startup" in more else {"run": run}
-        manifest = {
-            "Artifacts": [{"Uri": f"s3://b/{name}/{version}/{file}"} for file in more.get("artifacts", ())],
-            "Lifecycle": steps | ({"install": more["install"]} if "install" in more else {}),
-        }
-        recipe = {
-            "ComponentName": name,
-            "ComponentVersion": version,
-            "ComponentDependencies": {
-                other: {"DependencyType": kind} for other, kind in more.get("dependencies", {}).items()
-            },
-            "ComponentConfiguration": {"DefaultConfiguration": more.get("configuration", {})},
-            "Manifests": [manifest],
-        }
-        (self.recipes / f"{name}-{version}.json").write_text(json.dumps(recipe))
-
-    def start(self, *names: str, config: dict[str, Any] | None = None, **options: Any) -> Future[None]:
-        """Begin a deployment of versions written NAME=VERSION or NAME for 1.0.0."""
-        versions = dict(name.split("=") if "=" in name else (name, "1.0.0") for name in names)
-        host = self.bench.host
-        return self.bench.threaded.submit(
-            host.deploy(self.recipes, self.artifacts, versions, config, **options)
-        )
-
-    def __call__(self, *names: str, config: dict[str, Any] | None = None, **options: Any) -> None:
-        """Deploy and wait."""
-        self.start(*names, config=config, **options).result(20)
-
-    def state(self, name: str) -> State:
-        return self.bench.host.components[name].state
-
-    def pid(self, name: str) -> int | None:
-        return self.bench.host.components[name].pid
-
-    def log(self, name: str) -> str:
-        return self.bench.host.components[name].log.path.read_text()
-
-
-@pytest.fixture
-def deploy(bench, tmp_path: Path) -> Deploying:
-    return Deploying(bench, tmp_path)
 
 
 def test_deployed_component_runs(deploy: Deploying) -> None:
@@ -314,8 +257,9 @@ def test_broken_component_fails_the_deployment_with_its_last_words(deploy: Deplo
     with pytest.raises(
         DeploymentError, match=r"com\.a 1\.0\.0 is BROKEN; .*/logs/com\.a\.log ends:"
     ) as raised:
-        deploy("com.a")
+        deploy("com.a", policy="nothing")
     assert "no compiler found" in str(raised.value)
+    assert deploy.state("com.a") == State.BROKEN
     deploy.recipe("com.a", install="true")
     deploy("com.a")
     assert deploy.state("com.a") == State.RUNNING
@@ -329,7 +273,7 @@ def test_broken_component_fails_the_deployment_with_its_last_words(deploy: Deplo
             {"dependencies": {"com.none": "SOFT"}},
             ["com.a"],
             None,
-            r"depends on com\.none, .*--add com\.none=VERSION",
+            r"com\.a 1\.0\.0 depends on com\.none >=0\.0\.0, of which there is no recipe in .*/recipes",
         ),
         ({"dependencies": {"com.b": "HARD"}}, ["com.a", "com.b"], None, "dependencies go in a circle"),
         (
@@ -345,7 +289,7 @@ def test_broken_component_fails_the_deployment_with_its_last_words(deploy: Deplo
             "names no value in the component's configuration",
         ),
         ({"artifacts": ["none.zip"]}, ["com.a"], None, r"none\.zip is missing"),
-        ({}, ["com.a"], {"com.x": {}}, r"configuration for com\.x, which this deployment does not add"),
+        ({}, ["com.a"], {"com.x": {}}, r"configuration for com\.x, which would not be deployed"),
     ],
 )
 def test_impossible_deployment_touches_nothing(deploy: Deploying, broken, names, config, words) -> None:
@@ -395,3 +339,158 @@ def test_socket_moves_where_the_root_is_too_deep(tmp_path: Path) -> None:
         assert path.exists()
         assert len(bytes(path)) <= 107
     assert not path.parent.exists()
+
+
+def test_root_components_of_earlier_deployments_stay(deploy: Deploying) -> None:
+    """A deployment adds and replaces; only what is removed goes, with its configuration, not its work directory."""
+    deploy.recipe("com.base", configuration={"Speed": 1})
+    deploy.recipe("com.a", dependencies={"com.base": "HARD"})
+    deploy.recipe("com.b")
+    deploy("com.a")
+    deploy("com.b")
+    host = deploy.bench.host
+    rows = {each["name"]: each["is_root"] for each in host.status()}
+    assert rows == {"com.base": False, "com.a": True, "com.b": True}
+    kept = deploy.pid("com.b")
+    deploy(remove=["com.a"])
+    assert [each["name"] for each in host.status()] == ["com.b"]
+    assert deploy.pid("com.b") == kept
+    assert "com.base" not in host.configuration
+    assert (host.root / "work/com.base").is_dir()
+    assert [path.name for path in (host.root / "packages/recipes").iterdir()] == ["com.b-1.0.0.json"]
+    with pytest.raises(
+        DeploymentError, match=r"com\.base can't be removed, being no root component; .*: com\.b"
+    ):
+        deploy(remove=["com.base"])
+
+
+def test_dependency_is_found_by_its_requirement(deploy: Deploying) -> None:
+    """The highest version that will do; the one that runs stays while it does; and it goes when nobody needs it."""
+    for version in ("1.0.0", "1.1.0", "2.0.0"):
+        deploy.recipe("com.base", version)
+    deploy.recipe("com.a", dependencies={"com.base": "SOFT <2.0.0"})
+    deploy("com.a")
+    assert deploy.version("com.base") == "1.1.0"
+    deploy.recipe("com.b", dependencies={"com.base": "SOFT >=1.0.0"})
+    running = deploy.pid("com.base")
+    deploy("com.b")
+    assert (deploy.version("com.base"), deploy.pid("com.base")) == ("1.1.0", running)
+    deploy(remove=["com.a"])
+    assert deploy.version("com.base") == "1.1.0"
+    deploy.recipe("com.c", dependencies={"com.base": "SOFT >=2.0.0"})
+    deploy("com.c")
+    assert deploy.version("com.base") == "2.0.0"
+    deploy.recipe("com.d", dependencies={"com.base": "SOFT <2.0.0"})
+    with pytest.raises(DeploymentError, match=r"no version of com\.base satisfies everyone: .*com\.c 1\.0"):
+        deploy("com.d")
+    deploy(remove=["com.b", "com.c"])
+    assert deploy.bench.host.status() == []
+
+
+def test_kept_versions_need_no_directories(deploy: Deploying) -> None:
+    """The version before the present one is kept, and no older one."""
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        deploy.recipe("com.a", version, artifacts=["x.txt"], run=f"cat {{artifacts:path}}/x.txt; {FOREVER}")
+        deploy.artifact("com.a", "x.txt", f"this is {version}\n", version)
+        deploy(f"com.a={version}")
+    deploy("com.a=2.0.0", recipes=None, artifacts=None)
+    until(lambda: deploy.log("com.a").count("this is 2.0.0") == 2, "the kept version runs")
+    with pytest.raises(
+        DeploymentError, match=r"no recipe of com\.a 1\.0\.0 on this device; .*2\.0\.0, 3\.0\.0"
+    ):
+        deploy("com.a=1.0.0", recipes=None, artifacts=None)
+    artifacts = deploy.bench.host.root / "packages/artifacts/com.a"
+    assert sorted(path.name for path in artifacts.iterdir()) == ["2.0.0", "3.0.0"]
+
+
+def test_hard_dependents_move_along_and_soft_ones_do_not(deploy: Deploying) -> None:
+    """Stopped before the dependency and started when it is up again, at any depth."""
+    deploy.recipe("com.base", startup="sleep 0.2; echo base up >> ../order")
+    for name, dependencies in {
+        "com.hard": {"com.base": "HARD"},
+        "com.deep": {"com.hard": "HARD"},
+        "com.soft": {"com.base": "SOFT"},
+    }.items():
+        run = f"trap 'echo {name} down >> ../order; exit 0' TERM; echo {name} up >> ../order; {FOREVER}"
+        deploy.recipe(name, run=run, dependencies=dependencies)
+    order = deploy.bench.host.root / "work/order"
+    deploy("com.deep", "com.soft")
+    assert order.read_text().splitlines().index("com.deep up") == 3
+    order.unlink()
+    soft = deploy.pid("com.soft")
+    deploy.recipe("com.base", "1.1.0", startup="sleep 0.2; echo base up >> ../order")
+    deploy("com.base=1.1.0")
+    moved = ["com.deep down", "com.hard down", "base up", "com.hard up", "com.deep up"]
+    assert order.read_text().splitlines() == moved
+    assert deploy.pid("com.soft") == soft
+    order.unlink()
+    deploy.bench.call(deploy.bench.host.restart_component("com.base"), 20)
+    until(lambda: order.read_text().splitlines() == moved, "all have moved again")
+    assert deploy.pid("com.soft") == soft
+
+
+def test_hard_dependency_that_is_broken_fails_at_once(deploy: Deploying) -> None:
+    """Its dependents wait for it, and nobody waits for them."""
+    deploy.recipe("com.base", startup="exit 1")
+    deploy.recipe("com.top", run="echo never; exit 0", dependencies={"com.base": "HARD"})
+    with pytest.raises(DeploymentError, match=r"com\.base 1\.0\.0 is BROKEN"):
+        deploy("com.top", policy="nothing")
+    assert deploy.state("com.top") == State.INSTALLED
+    assert "never" not in deploy.log("com.top")
+    deploy.bench.call(deploy.bench.host.restart_component("com.top"), 10)
+    assert deploy.state("com.top") == State.INSTALLED
+
+
+def test_configuration_is_reset_and_merged(deploy: Deploying) -> None:
+    """As greengrass-cli's --update-config: pointers go back to the defaults first; other keys are values."""
+    defaults = {"Speed": 1, "deep/er": {"a": 1, "b": 1}}
+    deploy.recipe("com.a", configuration=defaults)
+    deploy("com.a", config={"com.a": {"Speed": 2, "deep/er": {"a": 2, "b": 2, "new": 2}}})
+    configuration, running = deploy.bench.host.configuration, deploy.pid("com.a")
+
+    def change(values: dict[str, Any]) -> Any:
+        deploy.bench.call(deploy.bench.host.configure("com.a", values), 10)
+        return configuration.value("com.a")
+
+    expected = {"Speed": 3, "deep/er": {"b": 2, "a": 1}}
+    assert change({"RESET": ["/deep~1er/a", "/deep~1er/new"], "MERGE": {"Speed": 3}}) == expected
+    assert change({"RESET": [""]}) == defaults
+    assert change({"MERGE": {"Speed": 4}}) == defaults | {"Speed": 4}
+    assert change({"RESET": 1, "Speed": 5})["RESET"] == 1
+    assert deploy.pid("com.a") == running
+    with pytest.raises(DeploymentError, match=r"RESET for com\.a: 'Speed' is no JSON pointer"):
+        change({"RESET": ["Speed"]})
+    with pytest.raises(DeploymentError, match=r"MERGE for com\.a is 1, not an object"):
+        change({"MERGE": 1})
+
+
+def test_configuration_of_what_is_not_deployed_is_refused(deploy: Deploying) -> None:
+    """By name, with those that are there."""
+    with pytest.raises(LookupError, match=r"com\.a is not deployed on this host; deployed: none"):
+        deploy.bench.call(deploy.bench.host.configure("com.a", {"Speed": 1}))
+
+
+def test_stopped_component_starts_by_name(deploy: Deploying) -> None:
+    """A person may stop a component and start it again; what else is deployed leaves it stopped."""
+    deploy.recipe("com.a")
+    deploy.recipe("com.b")
+    deploy("com.a")
+    host = deploy.bench.host
+    deploy.bench.call(host.stop_component("com.a"), 10)
+    deploy("com.b")
+    assert deploy.pid("com.a") is None
+    deploy.bench.call(host.start_component("com.a"), 10)
+    assert deploy.state("com.a") == State.RUNNING
+
+
+def test_altered_artifact_touches_nothing(deploy: Deploying) -> None:
+    """The digest that the recipe gives is not that of the file."""
+    deploy.artifact("com.a", "x.txt", "altered")
+    digest = {"Digest": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "Algorithm": "SHA-256"}
+    deploy.recipe("com.a", artifacts=["x.txt"], artifact=digest)
+    with pytest.raises(
+        DeploymentError, match=r"com\.a 1\.0\.0: artifact x\.txt has digest .*, the recipe says AAAA"
+    ):
+        deploy("com.a")
+    assert deploy.bench.host.status() == []
+    assert not list((deploy.bench.host.root / "packages").rglob("x.txt"))
