@@ -155,7 +155,7 @@ class EdgeHost:
         # Whoever waits for it may go away; it is carried out to its end all the same.
         deployment = asyncio.ensure_future(self._deploy(request))
         self._deployments.add(deployment)
-        deployment.add_done_callback(self._deployments.discard)
+        deployment.add_done_callback(self._deployment_over)
         await asyncio.shield(deployment)
 
     async def configure(self, name: str, values: Mapping[str, Any]) -> None:
@@ -238,6 +238,11 @@ class EdgeHost:
             "{kernel:rootPath}": str(self.root),
             "{work:path}": f"{self.root}/work/{component}/",
         }
+
+    def _deployment_over(self, deployment: asyncio.Task[None]) -> None:
+        self._deployments.discard(deployment)
+        if not deployment.cancelled() and (error := deployment.exception()):
+            log.info("a deployment failed: %s", error)  # whoever asked for it may be gone
 
     async def _start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
