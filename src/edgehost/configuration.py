@@ -1,6 +1,7 @@
-"""Each component's configuration: a tree of case-insensitive keys whose leaves carry the time they were set.
+"""Each component's configuration: a tree whose leaves carry the time they were set.
 
-Kept under the host's root as JSON, so that it survives a restart. Source: ``Topics`` and ``Topic`` of the nucleus.
+Kept under the host's root as JSON, so that it survives a restart. Source: ``Topics`` and ``Topic`` of the classic
+nucleus, ``ggconfigd`` of Greengrass Lite.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from edgehost import durable
 
 KeyPath = tuple[str, ...]
 Watcher = Callable[[KeyPath], None]
+Fold = Callable[[str], str]
 
 
 class StaleUpdateError(Exception):
@@ -31,11 +33,15 @@ class Leaf:
 
 
 class Branch:
-    """A mapping. Keys compare without case and keep the spelling they came with first."""
+    """A mapping, in the order in which its keys came. Keys are the same when they ``fold`` to the same.
 
-    __slots__ = ("_children",)
+    A key keeps the spelling that it came with first.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_children", "fold")
+
+    def __init__(self, fold: Fold) -> None:
+        self.fold = fold
         self._children: dict[str, tuple[str, Branch | Leaf]] = {}
 
     def __iter__(self) -> Iterator[tuple[str, Branch | Leaf]]:
@@ -43,16 +49,16 @@ class Branch:
 
     def get(self, key: str) -> tuple[str, Branch | Leaf] | None:
         """The key as spelled in the tree, and its node."""
-        return self._children.get(key.casefold())
+        return self._children.get(self.fold(key))
 
     def put(self, key: str, node: Branch | Leaf) -> None:
         """Set a child, keeping the spelling of a key that is there already."""
-        spelled = self._children.get(key.casefold(), (key,))[0]
-        self._children[key.casefold()] = (spelled, node)
+        spelled = self._children.get(self.fold(key), (key,))[0]
+        self._children[self.fold(key)] = (spelled, node)
 
     def remove(self, key: str) -> None:
         """Take a child away, if it is there."""
-        self._children.pop(key.casefold(), None)
+        self._children.pop(self.fold(key), None)
 
     def find(self, path: Sequence[str]) -> tuple[KeyPath, Branch | Leaf] | None:
         """The node at ``path`` with the path as spelled, or None."""
@@ -75,15 +81,16 @@ class Change:
 
 
 class ConfigurationStore:
-    """The configuration of every component, by name."""
+    """The configuration of every component, by name. ``ignores_key_case``: keys compare without case."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ignores_key_case: bool = True) -> None:
         self._path = path
+        self._fold: Fold = str.casefold if ignores_key_case else str
         self._components: dict[str, Branch] = {}
         self._watchers: dict[str, list[tuple[KeyPath, Watcher]]] = {}
         try:
             for name, stored in durable.read_mapping(path).items():
-                self._components[name] = _load(stored)
+                self._components[name] = _load(stored, self._fold)
         except (AttributeError, TypeError) as error:
             raise durable.damaged(path, str(error)) from error
 
@@ -107,7 +114,7 @@ class ConfigurationStore:
 
         Raises StaleUpdateError, with nothing changed, where a leaf that is there is newer.
         """
-        tree = self._components.setdefault(component, Branch())
+        tree = self._components.setdefault(component, Branch(self._fold))
         nested = _nested(path, values)
         _check_fresh(tree, nested, at_ms)
         changed = list(_merge(tree, nested, at_ms, ()))
@@ -116,7 +123,7 @@ class ConfigurationStore:
 
     def add_defaults(self, component: str, defaults: Mapping[str, Any]) -> None:
         """Add the keys that the component lacks; what is there already stays, whatever a new version's default is."""
-        tree = self._components.setdefault(component, Branch())
+        tree = self._components.setdefault(component, Branch(self._fold))
         changed = list(_add_missing(tree, defaults, ()))
         self._save()
         self._notify(component, changed)
@@ -139,17 +146,17 @@ class ConfigurationStore:
 
     def restore(self, snapshot: str) -> None:
         """Go back to a snapshot; watchers hear of what changes by it."""
-        self._replace({name: _load(stored) for name, stored in json.loads(snapshot).items()})
+        self._replace({name: _load(stored, self._fold) for name, stored in json.loads(snapshot).items()})
 
     def watch(self, component: str, path: Sequence[str], watcher: Watcher) -> Callable[[], None]:
         """Call ``watcher`` with the path of each leaf that changes at or below ``path``; returns what ends that."""
-        entry = (tuple(key.casefold() for key in path), watcher)
+        entry = (tuple(map(self._fold, path)), watcher)
         self._watchers.setdefault(component, []).append(entry)
         return lambda: self._watchers[component].remove(entry)
 
     def _planned(self, component: str, defaults: Mapping[str, Any], change: Change, at_ms: int) -> Branch:
         current = self._components.get(component)
-        tree = _load(_dump(current)) if current else Branch()
+        tree = _load(_dump(current), self._fold) if current else Branch(self._fold)
         for path in change.reset:
             tree = _without(tree, path)
         list(_add_missing(tree, defaults, ()))
@@ -160,11 +167,11 @@ class ConfigurationStore:
         before, self._components = self._components, components
         self._save()
         for name, tree in components.items():
-            self._notify(name, list(_changed(before.get(name, Branch()), tree, ())))
+            self._notify(name, list(_changed(before.get(name, Branch(self._fold)), tree, ())))
 
     def _notify(self, component: str, changed: list[KeyPath]) -> None:
         for path in changed:
-            folded = tuple(key.casefold() for key in path)
+            folded = tuple(map(self._fold, path))
             for prefix, watcher in list(self._watchers.get(component, ())):
                 if folded[: len(prefix)] == prefix:
                     watcher(path)
@@ -215,7 +222,7 @@ def _merge(branch: Branch, values: Mapping[str, Any], at_ms: int, path: KeyPath)
         here = (*path, spelled)
         if isinstance(value, Mapping):
             if not isinstance(node, Branch):
-                node = Branch()
+                node = Branch(branch.fold)
                 branch.put(key, node)
             yield from _merge(node, value, at_ms, here)
             continue
@@ -235,7 +242,7 @@ def _add_missing(branch: Branch, defaults: Mapping[str, Any], path: KeyPath) -> 
 
 def _without(tree: Branch, path: KeyPath) -> Branch:
     if not path:
-        return Branch()
+        return Branch(tree.fold)
     if (found := tree.find(path[:-1])) and isinstance(found[1], Branch):
         found[1].remove(path[-1])
     return tree
@@ -246,17 +253,19 @@ def _changed(before: Branch, after: Branch, path: KeyPath) -> Iterator[KeyPath]:
     for key, node in after:
         _, old = before.get(key) or (key, None)
         if isinstance(node, Branch):
-            yield from _changed(old if isinstance(old, Branch) else Branch(), node, (*path, key))
+            yield from _changed(old if isinstance(old, Branch) else Branch(after.fold), node, (*path, key))
         elif not (isinstance(old, Leaf) and _same(old.value, node.value)):
             yield (*path, key)
     for key, old in before:
         if after.get(key) is None:
-            yield from _changed(Branch(), old, (*path, key)) if isinstance(old, Branch) else [(*path, key)]
+            yield from (
+                _changed(Branch(after.fold), old, (*path, key)) if isinstance(old, Branch) else [(*path, key)]
+            )
 
 
 def _same(old: Any, new: Any) -> bool:
-    # 1, 1.0 and True are equal in Python and three different values in a configuration.
-    return type(old) is type(new) and bool(old == new)
+    # 1, 1.0 and True are equal in Python, in lists too, and three different values in a configuration.
+    return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
 
 
 def _dump(node: Branch | Leaf) -> Any:
@@ -265,8 +274,8 @@ def _dump(node: Branch | Leaf) -> Any:
     return {key: _dump(child) for key, child in node}
 
 
-def _load(stored: Any) -> Branch:
-    branch = Branch()
+def _load(stored: Any, fold: Fold) -> Branch:
+    branch = Branch(fold)
     for key, value in stored.items():
-        branch.put(key, _load(value) if isinstance(value, dict) else Leaf(*value))
+        branch.put(key, _load(value, fold) if isinstance(value, dict) else Leaf(*value))
     return branch

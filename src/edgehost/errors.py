@@ -23,5 +23,9 @@ class FailedUpdateConditionCheckError(IpcError):
     """A configuration value is newer than the update's timestamp."""
 
 
+class InvalidTokenError(IpcError):
+    """The token that was asked about is nobody's."""
+
+
 class ServiceError(IpcError):
     """The host could not do it now."""

@@ -9,7 +9,7 @@ import logging
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -74,6 +74,7 @@ class EdgeHost:
         self.components: dict[str, Component] = {}
         self._deploying = asyncio.Lock()
         self._deployments: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> EdgeHost:
@@ -102,6 +103,10 @@ class EdgeHost:
         token = secrets.token_hex(8).upper()
         self._tokens[token] = component
         return token
+
+    def token_owner(self, token: str) -> str | None:
+        """The component that a valid token was issued to."""
+        return self._tokens.get(token)
 
     def revoke_token(self, component: str) -> None:
         """No connection is accepted for the component any more."""
@@ -209,6 +214,18 @@ class EdgeHost:
         self.component(name)
         await self._components.restart(name)
 
+    def in_background(self, work: Coroutine[Any, Any, None], purpose: str) -> None:
+        """Do what a request asks for and does not wait for; a failure is logged, the host's end ends it."""
+
+        def finish(task: asyncio.Task[None]) -> None:
+            self._background.discard(task)
+            if not task.cancelled() and (error := task.exception()):
+                log.error("could not %s: %s", purpose, error)
+
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(finish)
+
     async def restart(self) -> None:
         """Restart the nucleus: components stop, connections and the spool are lost, what is deployed starts anew.
 
@@ -252,8 +269,8 @@ class EdgeHost:
             await self.broker.start()
             self._exit.push_async_callback(self.broker.stop)
             self._address = self.broker.address
-        state, store = self._recovered(configuration := self.root / "config" / "configuration.json")
-        self.configuration = ConfigurationStore(configuration)
+        state, store = self._recovered(path := self.root / "config" / "configuration.json")
+        self.configuration = ConfigurationStore(path, ignores_key_case=self.profile.ignores_key_case)
         self.services = self.profile.serve(self, self._address)
         self.iot_core = self.services.iot_core
         await self._start_ipc()
@@ -286,9 +303,10 @@ class EdgeHost:
 
     async def _stop(self) -> None:
         """Leave a deployment where it is, to be rolled back at the next start, and stop the components."""
-        for deployment in self._deployments:
-            deployment.cancel()
-        await asyncio.gather(*self._deployments, return_exceptions=True)
+        under_way = self._background | self._deployments
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         await self._components.stop(self.components)
 
     def _surroundings(self) -> Surroundings:
@@ -314,9 +332,7 @@ class EdgeHost:
         self.socket_path = self._short_socket_path()
         self.faults = Faults(self, self.profile.daemons)
         operations = {name: self.faults.around(handler) for name, handler in self.services.operations.items()}
-        self.ipc = IpcServer(
-            self.socket_path, lambda token: self._tokens.get(token), operations, self.profile.wire
-        )
+        self.ipc = IpcServer(self.socket_path, self.token_owner, operations, self.profile.wire)
         await self.ipc.start()
         self._exit.push_async_callback(self.ipc.stop)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgehost.broker import BrokerAddress
@@ -25,8 +26,25 @@ class Host(Protocol):
     def find_component(self, name: str) -> Component | None:
         """A deployed component."""
 
+    def token_owner(self, token: str) -> str | None:
+        """The component that a valid token was issued to."""
+
     async def restart_component(self, name: str) -> None:
         """Stop a component, start it again, and wait until it is RUNNING, FINISHED or BROKEN."""
+
+    async def deploy(
+        self,
+        recipes: Path | None,
+        artifacts: Path | None,
+        versions: Mapping[str, str],
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        remove: Iterable[str] = (),
+    ) -> None:
+        """Carry out a local deployment."""
+
+    def in_background(self, work: Coroutine[Any, Any, None], purpose: str) -> None:
+        """Do what a request asks for and does not wait for; a failure is logged, the host's end ends it."""
 
 
 class Spool(Protocol):

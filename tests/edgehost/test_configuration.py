@@ -25,6 +25,23 @@ def test_keys_compare_without_case_and_keep_their_first_spelling(store: Configur
     assert store.find(NAME, ("image", "WIDTH"))[0] == ("Image", "Width")
 
 
+def test_keys_may_tell_case_apart(tmp_path: Path) -> None:
+    """Two spellings are two keys then, for watchers and on disk too."""
+    store = ConfigurationStore(tmp_path / "configuration.json", ignores_key_case=False)
+    store.merge(NAME, (), {"Image": {"Width": 1}, "image": {"width": 2}}, at_ms=10)
+    heard: list[tuple[str, ...]] = []
+    store.watch(NAME, ("Image",), heard.append)
+    store.merge(NAME, (), {"Image": {"width": 3}, "image": {"width": 4}}, at_ms=11)
+    assert heard == [("Image", "width")]
+    again = ConfigurationStore(tmp_path / "configuration.json", ignores_key_case=False)
+    assert again.value(NAME) == {"Image": {"Width": 1, "width": 3}, "image": {"width": 4}}
+    assert again.find(NAME, ("IMAGE",)) is None
+    assert again.preview(NAME, {"IMAGE": 1}, Change(reset=(("image",),))) == {
+        "Image": {"Width": 1, "width": 3},
+        "IMAGE": 1,
+    }
+
+
 def test_older_update_is_refused_whole(store: ConfigurationStore) -> None:
     """One stale leaf refuses all of the update; an equal time is no older."""
     store.merge(NAME, (), {"a": {"b": 1}}, at_ms=10)
@@ -91,11 +108,13 @@ def test_damaged_file_is_named(tmp_path: Path, text: str) -> None:
 
 def test_watchers_hear_each_changed_leaf_below_them(store: ConfigurationStore) -> None:
     """Types count as changes; equal values, other branches and ended watches do not."""
-    store.merge(NAME, (), {"a": {"x": 1, "y": 1}, "b": 1}, at_ms=10)
+    store.merge(NAME, (), {"a": {"x": 1, "y": 1, "list": [1]}, "b": 1}, at_ms=10)
     heard: list[tuple[str, ...]] = []
     end = store.watch(NAME, ("A",), heard.append)
     store.merge(NAME, (), {"a": {"x": 1, "y": True, "z": {"deep": []}}, "b": 2}, at_ms=11)
     assert heard == [("a", "y"), ("a", "z", "deep")]
+    store.merge(NAME, ("a",), {"list": [True]}, at_ms=11)
+    assert heard.pop() == ("a", "list")
     end()
     store.merge(NAME, (), {"a": {"x": 9}}, at_ms=12)
     assert len(heard) == 2
