@@ -1,387 +1,304 @@
-"""Every operation through AWS's own client: request, reply, stream events, errors, denials.
+"""Both nuclei's answers over IPC, row by row of the table in ``conformance``: by AWS's own client, and in frames.
 
-What is expected comes from the SDK's model classes and the classic nucleus's sources, never from the host.
+The client shows that its model classes take what the host says. The frames show what the client can't: the message
+of an error (it drops Lite's), the order of events, and that nothing more comes.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
+import re
 import time
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import awsiot.greengrasscoreipc.model as m
 import pytest
 
-NOTHING_ALLOWED: dict[str, Any] = {}
-NOW = datetime.now(timezone.utc)
+from conformance import components, configuration, iotcore, pubsub
+from conformance.case import ALL_ALLOWED, NOW_S, Action, Case, Deployment, Payload, Request
+from conformance.speaker import (
+    OPERATIONS,
+    Answer,
+    SdkSpeaker,
+    Speaker,
+    WireSpeaker,
+    can_express,
+    request_model,
+)
+from edgehost.profile import PROFILES
+from edgehost.thread import ThreadedHost, run_in_thread
+from ipc_bench import DEADLINE_S, Bench
 
-CONFIGURATION = {
-    "Text": "hi",
-    "Number": 10.0123456,
-    "Nothing": None,
-    "List": ["one", 2, {"three": 3}],
-    "Nested": {"Inner": {"Deep": True}, "Other": 1},
+CASES = [
+    *configuration.CASES,
+    *pubsub.CASES,
+    *components.CASES,
+    *components.unsupported(set(OPERATIONS)),
+    *iotcore.CASES,
+]
+ROWS = [
+    pytest.param(profile, case, id=f"{profile}-{case.operation}-{number}")
+    for number, case in enumerate(CASES)
+    for profile in case.profiles
+]
+NEED_A_POLICY = {
+    "PublishToTopic",
+    "SubscribeToTopic",
+    "PublishToIoTCore",
+    "SubscribeToIoTCore",
+    "RestartComponent",
+    "CreateLocalDeployment",
+    "ValidateAuthorizationToken",
 }
+IOT_CORE = {"PublishToIoTCore", "SubscribeToIoTCore"}
+_numbers = itertools.count()
 
 
-def binary(message: bytes) -> m.PublishMessage:
-    return m.PublishMessage(binary_message=m.BinaryMessage(message=message))
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ThreadedHost]]:
+    """A host of each profile, for all rows: each row's components have names of their own."""
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(
+                run_in_thread(tmp_path_factory.mktemp(name), profile=profile, steady_s=0)
+            )
+            for name, profile in PROFILES.items()
+        }
+        for threaded in running.values():
+            threaded.call(threaded.host.iot_core.online.wait(), DEADLINE_S)
+        yield running
 
 
-def json_message(message: dict[str, Any]) -> m.PublishMessage:
-    return m.PublishMessage(json_message=m.JsonMessage(message=message))
+class Stage:
+    """A host on which one row is played, by speakers of one kind."""
+
+    def __init__(self, bench: Bench, case: Case, speaks: Callable[[Bench, str, Payload], Speaker]) -> None:
+        self.bench = bench
+        self.case = case
+        self._suffix = f".n{next(_numbers)}"
+        self._speaks = speaks
+        self._speakers: dict[str, Speaker] = {}
+        self.bench.configure(self._named("com.me"), dict(case.configuration))
+        self.bench.configure(self._named("com.other"), {})
+        for name in case.deployed:
+            self.deploy(name, {}).result(DEADLINE_S)
+        self.bench.configure(self._named("com.me"), {"accessControl": self._outgoing(case.access)})
+
+    async def leave(self) -> None:
+        """Stop and forget the row's components, lest every row that follows carries them along."""
+        host = self.bench.host
+        names = [self._named(name) for name in ("com.me", "com.other")]
+        if deployed := [name for name in names if host.find_component(name)]:
+            await host.deploy(None, None, {}, remove=deployed)
+        for name in names:
+            host.configuration.remove(name)
+
+    def ask(self, operation: str, payload: Payload, by: str = "com.me") -> Answer:
+        """What the host answers, with the names of the table."""
+        if by not in self._speakers:
+            access = self.case.access if by == self.case.by else ALL_ALLOWED
+            self._speakers[by] = self._speaks(self.bench, self._named(by), self._outgoing(access))
+        model, answer = self._speakers[by].ask(operation, self._outgoing(payload))
+        return model, self._incoming(answer)
+
+    def act(self, action: Action) -> list[Any]:
+        """Do it; the events that were heard for it."""
+        if isinstance(action, Request):
+            model, answer = self.ask(action.operation, action.payload, action.by)
+            assert model == f"{action.operation}Response", answer
+            return []
+        return self._deploy_and_reply(action)
+
+    def deploy(self, name: str, config: Payload) -> Any:
+        """Begin to deploy a component that runs for ever."""
+        name = self._named(name)
+        directory = self.bench.host.root / "recipes" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        manifest = {
+            "Platform": {"os": "linux", "runtime": "*"},
+            "Artifacts": [],
+            "Lifecycle": {"run": "exec sleep 600"},
+        }
+        recipe = {
+            "RecipeFormatVersion": "2020-01-25",
+            "ComponentName": name,
+            "ComponentVersion": "1.0.0",
+            "Manifests": [manifest],
+        }
+        (directory / "recipe.json").write_text(json.dumps(recipe))
+        deployment = self.bench.host.deploy(
+            directory, None, {name: "1.0.0"}, {name: config} if config else None
+        )
+        return self.bench.threaded.submit(deployment)
+
+    def events(self, count: int) -> Iterator[Any]:
+        """That many, and whatever else had been sent before a further request was answered."""
+        speaker = self._speakers[self.case.by]
+        for _ in range(count):
+            yield self._incoming(speaker.next_event())
+        self.ask("GetConfiguration", {}, self.case.by)
+        while speaker.has_event():
+            yield self._incoming(speaker.next_event())
+
+    def _deploy_and_reply(self, action: Deployment) -> list[Any]:
+        under_way = self.deploy("com.me", action.config)
+        heard = []
+        for reply in action.replies:
+            event = self._speakers["com.me"].next_event()
+            heard.append(self._incoming(event))
+            (identity,) = re.findall(r'"deploymentId": "([^"]+)"', json.dumps(event))
+            payload = json.loads(json.dumps(reply.payload).replace('"d"', json.dumps(identity)))
+            assert self.ask(reply.operation, payload)[0] == f"{reply.operation}Response"
+        under_way.result(DEADLINE_S)
+        return heard
+
+    def _named(self, name: str) -> str:
+        return f"{name}{self._suffix}" if name.startswith("com.") else name
+
+    def _outgoing(self, payload: Payload) -> Payload:
+        text = re.sub(r'"(com\.(?:me|other))"', rf'"\1{self._suffix}"', json.dumps(payload))
+        if '"TOKEN"' in text:
+            text = text.replace('"TOKEN"', json.dumps(self.bench.host.issue_token(self._named("com.me"))))
+        return dict(json.loads(text))
+
+    def _incoming(self, payload: Any) -> Any:
+        text = json.dumps(payload).replace(self._suffix, "")
+        return json.loads(re.sub(r'"deploymentId": "[^"]+"', '"deploymentId": "d"', text))
 
 
-@pytest.mark.parametrize(
-    ("key_path", "value"),
-    [
-        (["Text"], {"Text": "hi"}),
-        (["Number"], {"Number": 10.0123456}),
-        (["Nothing"], {"Nothing": None}),
-        (["List"], {"List": ["one", 2, {"three": 3}]}),
-        (["Nested"], {"Inner": {"Deep": True}, "Other": 1}),
-        (["Nested", "Inner", "Deep"], {"Deep": True}),
-        (["nested", "INNER", "deep"], {"Deep": True}),
-        ([], CONFIGURATION),
-        (None, CONFIGURATION),
-    ],
-)
-def test_get_configuration(bench, key_path, value) -> None:
-    """A leaf comes under its own name, a mapping bare, the whole without a path; keys compare without case."""
-    bench.configure("com.a", CONFIGURATION)
-    reply = bench.client("com.a").get_configuration(key_path=key_path)
-    assert reply.component_name == "com.a"
-    reply.value.pop("accessControl", None)
-    assert reply.value == value
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_event_comes_before_the_reply_that_it_is_owed_to(hosts, profile) -> None:
+    """As captured frames 9 and 10, 38 and 39 have it: who hears itself hears first, and is answered then."""
+    message = {"topic": "itself", "publishMessage": {"binaryMessage": {"message": "eA=="}}}
+    update = {"timestamp": NOW_S, "valueToMerge": {"Key": 1}}
+    with ExitStack() as exit_stack:
+        bench = Bench(hosts[profile], exit_stack)
+        client = bench.raw()
+        client.connect(bench.token("com.itself"))
+        client.request(1, "SubscribeToTopic", b'{"topic": "itself"}')
+        client.request(2, "SubscribeToConfigurationUpdate")
+        assert client.request(3, "PublishToTopic", json.dumps(message).encode()).headers[":stream-id"] == 1
+        assert client.receive().headers[":stream-id"] == 3
+        assert (
+            client.request(4, "UpdateConfiguration", json.dumps(update).encode()).headers[":stream-id"] == 2
+        )
+        assert client.receive().headers[":stream-id"] == 4
 
 
-def test_get_configuration_of_another_component(bench) -> None:
-    """Configuration is open to every component."""
-    bench.configure("com.b", {"Key": 1})
-    reply = bench.client("com.a").get_configuration(component_name="com.b", key_path=["Key"])
-    assert (reply.component_name, reply.value) == ("com.b", {"Key": 1})
-
-
-def test_update_configuration_merges(bench) -> None:
-    """Keys named are set or added, keys not named stay; keyPath names the mapping to merge into."""
-    bench.configure("com.a", CONFIGURATION)
-    client = bench.client("com.a")
-    client.update_configuration(
-        key_path=["Nested"],
-        timestamp=datetime.now(timezone.utc),
-        value_to_merge={"Other": "2", "New": {"x": []}},
-    )
-    client.update_configuration(timestamp=datetime.now(timezone.utc), value_to_merge={"text": "bye"})
-    assert client.get_configuration(key_path=["Nested"]).value == {
-        "Inner": {"Deep": True},
-        "Other": "2",
-        "New": {"x": []},
-    }
-    assert client.get_configuration(key_path=["Text"]).value == {"Text": "bye"}
-
-
-def test_configuration_events(bench, inbox) -> None:
-    """One event for each leaf that changed, with its path as spelled; none for what stayed the same."""
-    bench.configure("com.a", CONFIGURATION)
-    client = bench.client("com.a")
-    client.subscribe_to_configuration_update(key_path=["nested"], **inbox.handlers())
-    now = datetime.now(timezone.utc)
-    unchanged = {"Text": "other", "Nested": {"Other": 1}}
-    client.update_configuration(timestamp=now, value_to_merge=unchanged)
-    client.update_configuration(timestamp=now, value_to_merge={"nested": {"inner": {"deep": False}}})
-    event = inbox.next().configuration_update_event
-    assert (event.component_name, event.key_path) == ("com.a", ["Nested", "Inner", "Deep"])
-    assert inbox.is_empty()
-
-
-def test_local_messages_reach_subscribers(bench, inbox) -> None:
-    """Binary and JSON arrive as sent, with the topic they were sent to, in order."""
-    subscriber, publisher = bench.client("com.a"), bench.client("com.b")
-    subscriber.subscribe_to_topic(topic="line/+/results", **inbox.handlers())
-    publisher.publish_to_topic(topic="line/1/results", publish_message=binary(b"\x00\xff raw"))
-    publisher.publish_to_topic(
-        topic="line/2/results", publish_message=json_message({"é": [1, None, {"x": 1.5}]})
-    )
-    first, second = inbox.next(), inbox.next()
-    if first.binary_message is None:  # the client delivers on a pool of threads, in any order
-        first, second = second, first
-    assert (first.binary_message.message, first.binary_message.context.topic) == (
-        b"\x00\xff raw",
-        "line/1/results",
-    )
-    assert second.json_message.message == {"é": [1, None, {"x": 1.5}]}
-    assert second.json_message.context.topic == "line/2/results"
-
-
-@pytest.mark.parametrize(
-    ("topic", "mode", "hears_itself"),
-    [
-        ("t/1", None, True),
-        ("t/#", None, False),
-        ("t/1", m.ReceiveMode.RECEIVE_MESSAGES_FROM_OTHERS, False),
-        ("t/#", m.ReceiveMode.RECEIVE_ALL_MESSAGES, True),
-    ],
-)
-def test_receive_mode(bench, inbox, topic, mode, hears_itself) -> None:
-    """By default a component hears itself on a plain topic and not through a wildcard."""
-    itself, other = bench.client("com.a"), bench.client("com.b")
-    itself.subscribe_to_topic(topic=topic, receive_mode=mode, **inbox.handlers())
-    itself.publish_to_topic(topic="t/1", publish_message=binary(b"mine"))
-    other.publish_to_topic(topic="t/1", publish_message=binary(b"theirs"))
-    heard = {inbox.next().binary_message.message for _ in range(1 + hears_itself)}
-    assert heard == ({b"mine", b"theirs"} if hears_itself else {b"theirs"})
-    assert inbox.is_empty()
-
-
-@pytest.mark.parametrize(
-    ("topic_filter", "topic", "heard"),
-    [
-        ("a/b", "a/b", True),
-        ("a/b", "a/c", False),
-        ("a/b", "a/b/c", False),
-        ("a/+/c", "a/b/c", True),
-        ("a/+", "a/b/c", False),
-        ("a/#", "a/b/c", True),
-        ("a/#", "a", False),
-        ("#", "a/b", True),
-        ("+", "a", True),
-    ],
-)
-def test_local_topic_filters(bench, inbox, topic_filter, topic, heard) -> None:
-    """+ stands for one level, # for one or more at the end."""
-    client = bench.client("com.a")
-    everything = m.ReceiveMode.RECEIVE_ALL_MESSAGES
-    client.subscribe_to_topic(topic=topic_filter, receive_mode=everything, **inbox.handlers())
-    client.subscribe_to_topic(topic="last", **inbox.handlers())
-    client.publish_to_topic(topic=topic, publish_message=binary(b"x"))
-    client.publish_to_topic(topic="last", publish_message=binary(b"x"))
-    topics = {inbox.next().binary_message.context.topic for _ in range(1 + heard)}
-    assert (topic in topics) is heard
-    assert "last" in topics
-
-
-def test_closed_stream_hears_nothing(bench, inbox) -> None:
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_closed_stream_hears_nothing(bench, inbox, profile) -> None:
     """After the client closed the operation, publishing goes on and nothing arrives."""
     client = bench.client("com.a")
     _, operation = client.subscribe_to_topic(topic="t", **inbox.handlers())
-    operation.close().result(10)
-    assert inbox.closed.get(timeout=10) == "closed"
-    client.publish_to_topic(topic="t", publish_message=binary(b"x"))
+    operation.close().result(DEADLINE_S)
+    assert inbox.closed.get(timeout=DEADLINE_S) == "closed"
+    message = m.PublishMessage(binary_message=m.BinaryMessage(message=b"x"))
+    client.publish_to_topic(topic="t", publish_message=message)
     assert inbox.is_empty()
 
 
-def test_update_state_needs_a_component(bench) -> None:
-    """A token without a deployed component has no state to report."""
-    with pytest.raises(m.ResourceNotFoundError):
-        bench.client("com.a").update_state(state=m.ReportedLifecycleState.RUNNING)
-
-
-REPORT = m.ConfigurationValidityReport(status="ACCEPTED", deployment_id="none")
-
-ERRORS = [
-    ("get_configuration", {"key_path": ["None"]}, m.ResourceNotFoundError, "Key not found"),
-    ("get_configuration", {"key_path": ["Text", "below"]}, m.ResourceNotFoundError, "Key not found"),
-    ("get_configuration", {"component_name": "com.none"}, m.ResourceNotFoundError, "Key not found"),
-    ("update_configuration", {"value_to_merge": {"a": 1}}, m.InvalidArgumentsError, "Timestamp is required"),
-    ("update_configuration", {"timestamp": NOW}, m.InvalidArgumentsError, "ValueToMerge is required"),
-    (
-        "update_configuration",
-        {"timestamp": NOW, "value_to_merge": {"accessControl": {}}},
-        m.InvalidArgumentsError,
-        "Config update is not allowed for following fields [accessControl]",
-    ),
-    (
-        "update_configuration",
-        {"timestamp": NOW, "key_path": ["accessControl"], "value_to_merge": {"x": {}}},
-        m.InvalidArgumentsError,
-        "Config update is not allowed for following fields [accessControl]",
-    ),
-    (
-        "publish_to_topic",
-        {"topic": "a/+", "publish_message": binary(b"")},
-        m.InvalidArgumentsError,
-        "Publish topic must not contain a wildcard.",
-    ),
-    (
-        "publish_to_topic",
-        {"publish_message": binary(b"")},
-        m.InvalidArgumentsError,
-        "Publish topic must not be null",
-    ),
-    ("publish_to_topic", {"topic": "a"}, m.InvalidArgumentsError, None),
-    (
-        "publish_to_topic",
-        {"topic": "a", "publish_message": m.PublishMessage()},
-        m.InvalidArgumentsError,
-        None,
-    ),
-    ("publish_to_iot_core", {"qos": "1", "payload": b""}, m.InvalidArgumentsError, "Topic is required"),
-    ("publish_to_iot_core", {"topic_name": "t", "payload": b""}, m.InvalidArgumentsError, "QoS is required"),
-    ("publish_to_iot_core", {"topic_name": "t", "qos": "1"}, m.InvalidArgumentsError, "Payload is required"),
-    (
-        "publish_to_iot_core",
-        {"topic_name": "t", "qos": "2", "payload": b""},
-        m.InvalidArgumentsError,
-        "Invalid QoS value: 2",
-    ),
-    (
-        "publish_to_iot_core",
-        {"topic_name": "t", "qos": "1", "payload": b"", "message_expiry_interval_seconds": -1},
-        m.InvalidArgumentsError,
-        "MQTT 5 properties",
-    ),
-    ("publish_to_iot_core", {"topic_name": "a/#", "qos": "1", "payload": b""}, m.ServiceError, "wildcard"),
-    (
-        "publish_to_iot_core",
-        {"topic_name": "", "qos": "1", "payload": b""},
-        m.ServiceError,
-        "must not be empty",
-    ),
-    (
-        "publish_to_iot_core",
-        {"topic_name": "/" * 8, "qos": "1", "payload": b""},
-        m.ServiceError,
-        "7 forward slashes",
-    ),
-    (
-        "publish_to_iot_core",
-        {"topic_name": "t" * 257, "qos": "1", "payload": b""},
-        m.ServiceError,
-        "256 bytes",
-    ),
-    (
-        "publish_to_iot_core",
-        {"topic_name": "t", "qos": "1", "payload": bytes(131073)},
-        m.ServiceError,
-        "Publish to topic t failed: The publishing message size 131073 bytes exceeds the configured limit of "
-        "131072 bytes",
-    ),
-    (
-        "send_configuration_validity_report",
-        {"configuration_validity_report": REPORT},
-        m.InvalidArgumentsError,
-        "never",
-    ),
-    (
-        "send_configuration_validity_report",
-        {"configuration_validity_report": m.ConfigurationValidityReport()},
-        m.InvalidArgumentsError,
-        None,
-    ),
-    (
-        "defer_component_update",
-        {"deployment_id": "d", "recheck_after_ms": 1},
-        m.InvalidArgumentsError,
-        "Component is not subscribed to component update events",
-    ),
-    ("defer_component_update", {"recheck_after_ms": 1}, m.InvalidArgumentsError, "deploymentId"),
-    ("update_state", {"state": "SLEEPY"}, m.InvalidArgumentsError, None),
-    ("get_secret_value", {"secret_id": "x"}, m.ServiceError, "not supported"),
-    ("list_components", {}, m.ServiceError, "not supported"),
-]
-
-
-@pytest.mark.parametrize(("operation", "arguments", "error", "message"), ERRORS)
-def test_errors(bench, operation, arguments, error, message) -> None:
-    """A request that can't be met raises the modelled error with the nucleus's words."""
-    bench.configure("com.a", CONFIGURATION)
-    with pytest.raises(error) as raised:
-        getattr(bench.client("com.a"), operation)(**arguments)
-    assert message is None or message in raised.value.message
-
-
-SUBSCRIPTION_ERRORS = [
-    ("subscribe_to_configuration_update", {"key_path": ["None"]}, m.ResourceNotFoundError),
-    ("subscribe_to_configuration_update", {"component_name": "com.none"}, m.ResourceNotFoundError),
-    ("subscribe_to_topic", {"topic": ""}, m.InvalidArgumentsError),
-    ("subscribe_to_topic", {}, m.InvalidArgumentsError),
-    ("subscribe_to_topic", {"topic": "t", "receive_mode": "SOMETIMES"}, m.InvalidArgumentsError),
-    ("subscribe_to_iot_core", {"qos": "1"}, m.InvalidArgumentsError),
-    ("subscribe_to_iot_core", {"topic_name": "t"}, m.InvalidArgumentsError),
-    ("subscribe_to_iot_core", {"topic_name": "/" * 8, "qos": "1"}, m.ServiceError),
-    ("subscribe_to_iot_core", {"topic_name": "a/#/b", "qos": "1"}, m.ServiceError),
-    ("subscribe_to_iot_core", {"topic_name": "a/b+", "qos": "1"}, m.ServiceError),
-]
-
-
-@pytest.mark.parametrize(("operation", "arguments", "error"), SUBSCRIPTION_ERRORS)
-def test_subscription_errors(bench, inbox, operation, arguments, error) -> None:
-    """A subscription that can't be made raises, and its stream ends."""
-    client = bench.client("com.a")
-    with pytest.raises(error):
-        getattr(client, operation)(**arguments, **inbox.handlers())
-    assert inbox.closed.get(timeout=10) == "closed"
-    assert client.get_configuration().component_name == "com.a"
-
-
-def test_stale_update_changes_nothing(bench) -> None:
-    """An update older than a value that it names is refused whole."""
-    bench.configure("com.a", CONFIGURATION)
-    client = bench.client("com.a")
-    client.update_configuration(timestamp=NOW, value_to_merge={"Text": "now"})
-    with pytest.raises(m.FailedUpdateConditionCheckError) as raised:
-        client.update_configuration(
-            timestamp=NOW - timedelta(seconds=1), value_to_merge={"Fresh": 1, "Text": "then"}
-        )
-    assert "older than the config's latest modified timestamp" in raised.value.message
-    assert client.get_configuration(key_path=["Text"]).value == {"Text": "now"}
-    with pytest.raises(m.ResourceNotFoundError):
-        client.get_configuration(key_path=["Fresh"])
-
-
-DENIED = [
-    ("publish_to_topic", {"topic": "t", "publish_message": binary(b"x")}, False),
-    ("subscribe_to_topic", {"topic": "t"}, True),
-    ("publish_to_iot_core", {"topic_name": "t", "qos": "1", "payload": b"x"}, False),
-    ("subscribe_to_iot_core", {"topic_name": "t", "qos": "1"}, True),
-]
-
-
-@pytest.mark.parametrize(("operation", "arguments", "streams"), DENIED)
-def test_denied_without_a_policy(bench, inbox, operation, arguments, streams) -> None:
-    """Without a policy, publishing and subscribing are refused; the connection goes on."""
-    client = bench.client("com.a", NOTHING_ALLOWED)
-    with pytest.raises(m.UnauthorizedError):
-        getattr(client, operation)(**arguments, **(inbox.handlers() if streams else {}))
-    assert client.get_configuration().component_name == "com.a"
-
-
-def test_denial_names_what_is_missing(bench) -> None:
-    """As the nucleus words it for local topics."""
-    with pytest.raises(m.UnauthorizedError) as raised:
-        bench.client("com.a", NOTHING_ALLOWED).publish_to_topic(topic="t", publish_message=binary(b"x"))
-    assert raised.value.message == (
-        "Principal com.a is not authorized to perform aws.greengrass.ipc.pubsub:aws.greengrass#PublishToTopic "
-        "on resource t"
-    )
-
-
-def test_policy_covers_its_operation_only(bench) -> None:
-    """Leave to publish on a topic is no leave to publish elsewhere, nor to subscribe."""
-    policy = {"p": {"operations": ["aws.greengrass#PublishToTopic"], "resources": ["inspect/*/results"]}}
-    client = bench.client("com.a", {"aws.greengrass.ipc.pubsub": policy})
-    client.publish_to_topic(topic="inspect/line-1/results", publish_message=binary(b"x"))
-    for refused in ("inspect/line-1/status", "inspect/results", "other"):
-        with pytest.raises(m.UnauthorizedError):
-            client.publish_to_topic(topic=refused, publish_message=binary(b"x"))
-    with pytest.raises(m.UnauthorizedError):
-        client.subscribe_to_topic(
-            topic="inspect/line-1/results",
-            on_stream_event=print,
-            on_stream_error=print,
-            on_stream_closed=print,
-        )
-
-
-def test_many_calls_on_one_connection(bench) -> None:
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_many_calls_on_one_connection(bench, profile) -> None:
     """A thousand requests, each closed by the caller too, and the connection is as good as new."""
     client = bench.client("com.a")
-    request = m.PublishToTopicRequest(topic="t", publish_message=binary(b"x"))
+    message = m.PublishMessage(binary_message=m.BinaryMessage(message=b"x"))
     started = time.monotonic()
     for _ in range(1000):
         operation = client.client.new_publish_to_topic()
-        operation.activate(request)
-        operation.get_response().result(10)
+        operation.activate(m.PublishToTopicRequest(topic="t", publish_message=message))
+        operation.get_response().result(DEADLINE_S)
         operation.close()
     assert client.get_configuration().component_name == "com.a"
     assert time.monotonic() - started < 20
+
+
+def play(
+    threaded: ThreadedHost, case: Case, speaks: Callable[[Bench, str, Payload], Speaker]
+) -> tuple[Answer, list]:
+    """Do what a row says; the answer and the events."""
+    with ExitStack() as exit_stack:
+        stage = Stage(Bench(threaded, exit_stack), case, speaks)
+        exit_stack.callback(lambda: threaded.call(stage.leave(), DEADLINE_S))
+        for action in case.before:
+            stage.act(action)
+        answer = stage.ask(case.operation, case.request, case.by)
+        heard = [event for action in case.after for event in stage.act(action)]
+        heard += stage.events(len(case.events) - len(heard))
+        for key, value in case.changes.items():
+            expected = value if isinstance(value, dict) else {key: value}
+            model, found = stage.ask("GetConfiguration", {"keyPath": [key]})
+            assert (found.get("value") if model == "GetConfigurationResponse" else {key: None}) == expected
+    return answer, heard
+
+
+def in_frames(bench: Bench, component: str, access: Payload) -> Speaker:
+    return WireSpeaker(bench.raw(), bench.token(component, access))
+
+
+def by_the_sdk(bench: Bench, component: str, access: Payload) -> Speaker:
+    return SdkSpeaker(bench.client(component, access))
+
+
+@pytest.mark.parametrize(("profile", "case"), ROWS)
+def test_in_frames(hosts, profile, case) -> None:
+    """Answer and events are as the row says; on Lite, the order of keys too."""
+    (model, payload), heard = play(hosts[profile], case, in_frames)
+    if case.error:
+        assert model == case.error, payload
+        assert case.message is None or is_message(case.message, payload["_message"])
+        assert payload["_errorCode"] == case.error
+    else:
+        assert (model, text(payload, profile)) == (f"{case.operation}Response", text(case.answer, profile))
+    assert [text(event, profile) for event in heard] == [text(event, profile) for event in case.events]
+
+
+@pytest.mark.parametrize(
+    ("profile", "case"), [row for row in ROWS if can_express(row.values[1].operation, row.values[1].request)]
+)
+def test_by_the_sdk(hosts, profile, case) -> None:
+    """AWS's client takes the answers and the events, and raises its own classes for errors."""
+    (model, payload), heard = play(hosts[profile], case, by_the_sdk)
+    assert model == (case.error or f"{case.operation}Response"), payload
+    assert case.error or payload == case.answer
+    assert sorted(map(text, heard)) == sorted(map(text, case.events))
+
+
+def text(payload: Payload, profile: str = "") -> str:
+    """As JSON, which tells 1 from true and 1.0; classic's mappings are in no order."""
+    return json.dumps(payload, sort_keys=profile != "lite")
+
+
+def is_message(expected: str, message: str) -> bool:
+    """Whether a message is the one in the table, or has it in it."""
+    return message == expected or (expected[:1] == "…" and expected[1:] in message)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_table_is_complete(hosts, profile) -> None:
+    """Every operation of the SDK has a row; one that is served has its success, its refusals and its denial."""
+    served = components.SERVED[profile]
+    assert set(hosts[profile].host.services.operations) == served
+    kinds: dict[str, set[str]] = {operation: set() for operation in OPERATIONS}
+    for case in CASES:
+        if profile in case.profiles:
+            kinds[case.operation].add(case.kind)
+            for request in requests(case):
+                kinds[request.operation].add("success")
+    for operation in OPERATIONS:
+        if operation in IOT_CORE and profile == "lite":
+            continue
+        needed = {"unsupported"}
+        if operation in served:
+            has_arguments = bool(vars(request_model(operation)()))
+            needed = {"success"} | ({"invalid"} if has_arguments else set())
+            needed |= {"denied"} if operation in NEED_A_POLICY else set()
+        assert kinds[operation] >= needed, operation
+
+
+def requests(case: Case) -> Iterator[Request]:
+    """What is asked, with success, beside the row's own request."""
+    for action in (*case.before, *case.after):
+        yield from action.replies if isinstance(action, Deployment) else (action,)
