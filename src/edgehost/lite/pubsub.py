@@ -63,7 +63,7 @@ class LocalPubSub:
             if not matches(subscription.topic_filter, topic):
                 continue
             if size > MAX_RECEIVED_BYTES:
-                self._subscriptions.discard(subscription)
+                subscription.call.end()
             else:
                 subscription.call.send("SubscriptionResponseMessage", event)
         return {}
