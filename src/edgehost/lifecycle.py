@@ -100,6 +100,11 @@ class Component:
         """The process id of the step that runs now."""
         return self._process.pid if self._process else None
 
+    @property
+    def errors(self) -> int:
+        """How many failures count towards BROKEN now, in whichever state they happened."""
+        return sum(map(len, self._errors.values()))
+
     def renew(self, environment: Mapping[str, str]) -> None:
         """Use another environment from the next start on, with a new token, and install again before it."""
         self._environment = environment

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from edgehost.authorization import is_allowed
-from edgehost.broker import EMBEDDED, EmbeddedBroker, parse_url
+from edgehost.broker import EMBEDDED, BrokerAddress, EmbeddedBroker, parse_url
 from edgehost.components import STEADY_S, Components
 from edgehost.configuration import ConfigurationStore
 from edgehost.deployed import StateFile
@@ -95,6 +95,11 @@ class EdgeHost:
         """Where the broker that plays IoT Core listens."""
         return self._address.url
 
+    @property
+    def broker_address(self) -> BrokerAddress:
+        """How to connect to it."""
+        return self._address
+
     def issue_token(self, component: str) -> str:
         """A new SVCUID for a component; tokens issued to it before are void."""
         self.revoke_token(component)
@@ -156,13 +161,14 @@ class EdgeHost:
         return self._deployer.deployed.last
 
     def status(self) -> list[dict[str, Any]]:
-        """Name, version, state, process id and log of each component, and whether it is a root component."""
+        """Name, version, state, process id, failures and log of each component, and whether it is a root component."""
         return [
             {
                 "name": component.name,
                 "version": component.recipe.version,
                 "state": component.state.value,
                 "pid": component.pid,
+                "errors": component.errors,
                 "is_root": component.name in self._deployer.deployed.roots,
                 "log": str(component.log.path),
             }
