@@ -42,10 +42,16 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (CommandError, ControlError, OSError) as error:
-        print(f"edgehost: {error}", file=sys.stderr)
-        return 1
+        return _complain(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _complain(error: Exception) -> int:
+    from edgehost.terminal import printable  # which loads rich
+
+    print(f"edgehost: {printable(str(error), keep=chr(10))}", file=sys.stderr)
+    return 1
 
 
 def _parser(wanted: str) -> argparse.ArgumentParser:

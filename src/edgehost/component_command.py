@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from edgehost.arguments import CommandError, add_json, add_root, explain, json_object
+from edgehost.arguments import CommandError, add_json, add_root, explain, json_object, quoted
 from edgehost.running_host import send
 from edgehost.status_command import table
 from edgehost.terminal import console, show
@@ -71,6 +71,9 @@ def _act(arguments: argparse.Namespace) -> int:
         terminal = console()
         for line in table(rows):
             show(terminal, line)
+    if broken := [row["name"] for row in rows if row["state"] == "BROKEN" and arguments.action != "stop"]:
+        logs = f"edgehost logs {' '.join(broken)} -n 20 --root {quoted(arguments.root)}"
+        raise CommandError(f"{', '.join(broken)}: BROKEN; the log says why: {logs}")
     return 0
 
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from edgehost.deployment import DeploymentError, Policy
-from edgehost.errors import IpcError
 from edgehost.faults import FaultError
-from edgehost.local_console import LocalConsole
+from edgehost.local_console import LocalConsole, LocalConsoleError
 from edgehost.nucleus import EdgeHost, UnknownComponentError
 from edgehost.packages import Layout
 from edgehost.running_host import about_file
@@ -31,7 +30,7 @@ _LOOK_AGAIN_S = 0.05
 
 Command = Callable[..., Awaitable[Any]]
 Conversation = Callable[..., AsyncGenerator[Any, None]]
-_REFUSALS = (DeploymentError, FaultError, UnknownComponentError, IpcError)
+_REFUSALS = (DeploymentError, FaultError, UnknownComponentError, LocalConsoleError)
 
 
 class ControlServer:
@@ -157,7 +156,7 @@ class ControlServer:
         )
         self._deployments.add(deployment)
         deployment.add_done_callback(self._deployment_over)
-        told: list[dict[str, Any]] = []
+        told: list[dict[str, Any]] | None = None
         while not deployment.done():
             if (components := self._host.status()) != told:
                 yield {"components": components}
@@ -169,7 +168,7 @@ class ControlServer:
     def _deployment_over(self, deployment: asyncio.Task[None]) -> None:
         self._deployments.discard(deployment)
         if not deployment.cancelled() and (error := deployment.exception()):
-            log.warning("a deployment failed: %s", error)
+            log.warning("a deployment failed: %s", str(error).partition("\n")[0])
 
     async def _component(self, action: str, name: str) -> dict[str, Any]:
         """Start, stop or restart a component; return how it is then."""

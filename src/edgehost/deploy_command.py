@@ -95,8 +95,9 @@ def run(arguments: argparse.Namespace) -> int:
         text = f"edgehost: the deployment goes on in the host; how it ends: {status}"
         print(text, file=sys.stderr)
         return INTERRUPTED
-    if arguments.json:
-        print(json.dumps(event, indent=2))
+    finally:
+        if arguments.json and "deployment" in event:
+            print(json.dumps(event, indent=2))
     return 0
 
 

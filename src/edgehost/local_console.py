@@ -12,10 +12,15 @@ from typing import Any
 
 from edgehost.authorization import PUBSUB
 from edgehost.call import Call
+from edgehost.errors import IpcError
 from edgehost.nucleus import EdgeHost
 
 PRINCIPAL = "aws.greengrass.Cli"
 _POLICY = {f"{PRINCIPAL}:pubsub:1": {"operations": ["*"], "resources": ["*"]}}
+
+
+class LocalConsoleError(Exception):
+    """The host refused; the message tells which topic and why."""
 
 
 class LocalConsole:
@@ -25,35 +30,45 @@ class LocalConsole:
         self._host = host
 
     async def publish(self, topic: str, payload: str) -> None:
-        """Publish what is given as base64. Raises IpcError."""
+        """Publish what is given as base64. Raises LocalConsoleError."""
         message = {"binaryMessage": {"message": payload}}
-        call = self._call("PublishToTopic", {"topic": topic, "publishMessage": message}, _Inbox())
-        await self._host.services.operations[call.operation](call)
+        await self._carry_out(_Call("PublishToTopic", {"topic": topic, "publishMessage": message}))
 
     async def subscribe(self, topic: str) -> AsyncGenerator[Any, None]:
-        """``{}`` once the subscription is made, then each message that matches as its event. Raises IpcError."""
-        inbox = _Inbox()
-        call = self._call("SubscribeToTopic", {"topic": topic, "receiveMode": "RECEIVE_ALL_MESSAGES"}, inbox)
+        """``{}`` once the subscription is made, then the event of each message. Raises LocalConsoleError."""
+        call = _Call("SubscribeToTopic", {"topic": topic, "receiveMode": "RECEIVE_ALL_MESSAGES"})
         try:
-            call.reply(await self._host.services.operations[call.operation](call), keep_open=True)
+            yield await self._carry_out(call)
             while True:
-                yield await inbox.get()
+                yield await call.events.get()
         finally:
             call.end()
 
-    def _call(self, operation: str, request: dict[str, Any], inbox: _Inbox) -> Call:
+    async def _carry_out(self, call: _Call) -> dict[str, Any]:
         self._host.configuration.add_defaults(PRINCIPAL, {"accessControl": {PUBSUB: _POLICY}})
-        call = Call(inbox, PRINCIPAL, 1, operation)
-        call.request = request
-        return call
+        try:
+            return await self._host.services.operations[call.operation](call)
+        except IpcError as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise LocalConsoleError(f"local topic {call.request['topic']!r}: {reason}") from error
 
 
-class _Inbox(asyncio.Queue[dict[str, Any]]):
-    """Where a call is answered, in place of a component's connection."""
+class _Call(Call):
+    """A request that comes on no connection; its events are queued here."""
 
+    def __init__(self, operation: str, request: dict[str, Any]) -> None:
+        super().__init__(_NoConnection(), PRINCIPAL, 1, operation)
+        self.request = request
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    def send(self, model: str, event: dict[str, Any]) -> None:
+        """Take an event in."""
+        self.events.put_nowait(event)
+
+
+class _NoConnection:
     def send_message(self, stream: int, model: str, payload: dict[str, Any], flags: int = 0) -> None:
-        """Take in the reply or an event."""
-        self.put_nowait({} if model.endswith("Response") else payload)
+        """Nobody to send it to."""
 
     def close(self) -> None:
-        """There is nothing to cut."""
+        """Nothing to cut."""

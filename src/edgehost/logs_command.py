@@ -9,9 +9,8 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from itertools import cycle
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
@@ -53,17 +52,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Show the logs."""
     directory: Path = arguments.root / "logs"
     _check(directory, arguments)
-    show_line = _json_lines() if arguments.json else _lines(with_name=len(arguments.names) != 1)
     tails: dict[str, Tail] = {}
-    while True:
-        for name in arguments.names or _known(directory):
-            if name not in tails:
-                tails[name] = Tail(directory / f"{name}.log", arguments.lines)
-        for name, line in in_order_of_time({name: tail.read() for name, tail in tails.items()}):
-            show_line(name, line)
-        if not arguments.follow:
-            return 0
-        time.sleep(_LOOK_AGAIN_S)
+    show_line = _json_lines() if arguments.json else _lines(tails if len(arguments.names) != 1 else ())
+    with ExitStack() as files:
+        while True:
+            for name in arguments.names or _known(directory):
+                if name not in tails:
+                    tail = Tail(directory / f"{name}.log", arguments.lines)
+                    tails[name] = files.enter_context(closing(tail))
+            for name, line in in_order_of_time({name: tail.read() for name, tail in tails.items()}):
+                show_line(name, line)
+            if not arguments.follow:
+                return 0
+            time.sleep(_LOOK_AGAIN_S)
 
 
 class Tail:
@@ -78,11 +79,16 @@ class Tail:
         """The lines that are new. One that isn't complete yet comes in parts, as it is written."""
         lines = deque(self._new_lines(), self._last)
         if self._file and self._is_outdated(self._file):
-            self._file.close()
-            self._file = None
+            self.close()
             lines.extend(self._new_lines())
         self._last = None
         return lines
+
+    def close(self) -> None:
+        """Close the file; the next read begins anew."""
+        if self._file:
+            self._file.close()
+            self._file = None
 
     def _new_lines(self) -> Iterator[str]:
         if self._file is None:
@@ -127,21 +133,19 @@ def _known(directory: Path) -> list[str]:
     return sorted(path.stem for path in directory.glob("*.log"))
 
 
-def _lines(*, with_name: bool) -> Callable[[str, str], None]:
+def _lines(names: Collection[str]) -> Callable[[str, str], None]:
+    """Show lines, behind the name of their log if there are ``names``, each in a colour of its own."""
     terminal = console()
     styles: dict[str, str] = {}
-    width = 0
 
     def show_line(name: str, line: str) -> None:
-        nonlocal width
         shown, match = Text(), _LINE.match(line)
-        if with_name:
-            width = max(width, len(name))
-            shown.append(name.ljust(width), styles.setdefault(name, next(colours))).append(" | ")
+        if names:
+            style = styles.setdefault(name, _NAME_STYLES[len(styles) % len(_NAME_STYLES)])
+            shown.append(name.ljust(max(map(len, names))), style).append(" | ")
         text = printable(line, "\t") if terminal.is_terminal else line
         show(terminal, shown.append(text, _LEVEL_STYLES.get(match["level"], "") if match else ""))
 
-    colours = cycle(_NAME_STYLES)
     return show_line
 
 

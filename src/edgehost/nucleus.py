@@ -161,7 +161,7 @@ class EdgeHost:
         return self._deployer.deployed.last
 
     def status(self) -> list[dict[str, Any]]:
-        """Name, version, state, process id, failures and log of each component, and whether it is a root component."""
+        """Name, version, state, process id, failures, log of each component, and whether it is a root component."""
         return [
             {
                 "name": component.name,

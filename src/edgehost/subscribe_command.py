@@ -127,8 +127,7 @@ async def _show_cloud(arguments: argparse.Namespace, viewer: Viewer) -> None:
         viewer.announce(f"subscribed to {arguments.filter}")
         async for message in client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else str(message.payload).encode()
-            more = {"qos": message.qos, "retain": message.retain}
-            if viewer.show(Message(message.topic.value, payload, more)):
+            if viewer.show(Message(message.topic.value, payload, {"retain": message.retain})):
                 return
 
 
