@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 def table(components: Iterable[Mapping[str, Any]]) -> list[Text]:
     """A line for each component below a heading; nothing where there is none."""
     rows = [_row(component) for component in components]
-    return columns([("STATE", "COMPONENT", "VERSION", "PID", "ERRORS", "DEPLOYED"), *rows]) if rows else []
+    return columns([("STATE", "COMPONENT", "VERSION", "PID", "ERRORS", "KIND"), *rows]) if rows else []
 
 
 def _row(component: Mapping[str, Any]) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def _row(component: Mapping[str, Any]) -> tuple[str, ...]:
         component["version"],
         str(component["pid"] or "-"),
         str(component["errors"]),
-        "by name" if component["is_root"] else "dependency",
+        "root" if component["is_root"] else "dependency",
     )
 
 

@@ -237,6 +237,19 @@ def test_second_interrupt_does_not_cut_the_stopping_short(tmp_path: Path, recipe
         assert not group_is_alive(pid)
 
 
+def test_the_next_run_says_what_starts_again(tmp_path: Path, recipes: Path) -> None:
+    """What was deployed starts by itself, and the welcome tells of it."""
+    root = tmp_path / "root"
+    with running(root):
+        edgehost("deploy", "--root", root, "--recipes", recipes, "--add", f"{HELLO}=1.0.0")
+    with started("run", "--root", root) as host:
+        assert host.stdout
+        welcome = [host.stdout.readline() for _ in range(8)]
+        assert welcome[4] == f"starting again: {HELLO} 1.0.0\n"
+        assert welcome[6] == f"  edgehost status --root {root}\n"
+        assert interrupted(host) == ""
+
+
 def test_killed_host_leaves_no_obstacle(tmp_path: Path) -> None:
     """After kill -9 of the host, another starts on the same root."""
     with running(tmp_path / "root") as host:
@@ -290,6 +303,37 @@ def test_configuration_from_a_file(shell: Shell, recipes: Path, tmp_path: Path) 
     file.write_text('{"Greeting": "welcome"}')
     shell("deploy", "--recipes", recipes, "--add", f"{HELLO}=1.0.0", "--config", f"{HELLO}=@{file}")
     assert shell.json(f"component config {HELLO}") == {"Greeting": "welcome"}
+
+
+def test_what_the_host_has_needs_no_recipes(shell: Shell, hello: str) -> None:
+    """Deployed again by name and version alone, with part of its configuration set back; then removed."""
+    add = ("deploy", "--add", f"{hello}=1.0.0", "--config")
+    shell(*add, f'{hello}={{"Greeting": "hi", "More": 1}}')
+    shell(*add, f'{hello}={{"MERGE": {{"More": 2}}, "RESET": ["/Greeting"]}}')
+    assert shell.json(f"component config {hello}") == {"Greeting": "hello", "More": 2}
+    assert f"REMOVED    {hello} 1.0.0\n" in shell(f"deploy --remove {hello}")
+    assert "components  none; edgehost deploy brings some\n" in shell("status")
+
+
+def test_policy_of_a_deployment_that_fails(shell: Shell, hello: str) -> None:
+    """Rolled back, unless it is to stay as it is; the status tells which."""
+    fail = ("deploy", "--add", f"{hello}=1.0.0", "--config", f'{hello}={{"Greeting": "fail"}}')
+    for more, states in (
+        ((), ("ROLLBACK_COMPLETE", "RUNNING")),
+        (("--policy", "nothing"), ("NOT_REQUESTED", "BROKEN")),
+    ):
+        code, _, err = shell.try_(*fail, *more)
+        assert (code, f"{hello} 1.0.0 is BROKEN" in err) == (1, True)
+        status = shell.json("status")
+        assert status["last_deployment"]["status"].endswith(states[0])
+        assert status["components"][0]["state"] == states[1]
+
+
+def test_configuration_by_hand(shell: Shell, hello: str) -> None:
+    """--merge and --reset change it, by a deployment; what is in force then is shown."""
+    config = ("component", "config", hello)
+    assert shell.json(*config, "--merge", '{"Greeting": "hi", "More": 1}') == {"Greeting": "hi", "More": 1}
+    assert shell.json(*config, "--reset", "/Greeting") == {"Greeting": "hello", "More": 1}
 
 
 def test_interrupted_deployment_goes_on_in_the_host(root: Path, recipes: Path, shell: Shell) -> None:
