@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from importlib import import_module
 
 from edgehost.arguments import INTERRUPTED, CommandError, explain
 from edgehost.running_host import ControlError
 
-_ABOUT = """A simulated AWS IoT Greengrass v2 core device (classic or Lite): runs components without AWS.
+_ABOUT = """A simulated AWS IoT Greengrass v2 core device (classic or Lite): runs components
+without AWS.
 
 In one terminal run the host, in another deploy to it and look at it."""
 _EXAMPLES = (
@@ -57,6 +59,7 @@ def _complain(error: Exception) -> int:
 def _parser(wanted: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("edgehost")
     explain(parser, _ABOUT, *_EXAMPLES)
+    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, indent_increment=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (module, purpose) in _COMMANDS.items():
         command = commands.add_parser(name, help=purpose)

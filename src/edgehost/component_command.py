@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_config(parser: argparse.ArgumentParser) -> None:
     explain(
         parser,
-        "Show the configuration in force, which is JSON; changed first, by a deployment, where that is asked for.",
+        "Show the configuration in force, which is JSON; changed first, by a deployment,\n"
+        "where that is asked for.",
         "edgehost component config com.example.Hello",
         """edgehost component config com.example.Hello --merge '{"Greeting": "hi"}'""",
         "edgehost component config com.example.Hello --merge @greeting.json --reset /Colour",

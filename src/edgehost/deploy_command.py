@@ -39,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``edgehost deploy`` takes."""
     explain(
         parser,
-        "Deploy components to the host that runs, and wait until they are up. Those of earlier deployments stay.\n"
-        "A deployment that fails is rolled back, unless the policy says otherwise; it exits with 1.",
+        "Deploy components to the host that runs, and wait until they are up. Those of\n"
+        "earlier deployments stay. A deployment that fails exits with 1, and is rolled\n"
+        "back unless the policy says otherwise.",
         "edgehost deploy --root /tmp/device --recipes greengrass-build/recipes \\",
         "    --artifacts greengrass-build/artifacts --add com.example.Hello=1.0.0 \\",
         """    --config 'com.example.Hello={"Greeting": "hi"}'""",

@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``edgehost logs`` takes."""
     explain(
         parser,
-        "The logs of components, in the order of time; without a NAME all there are, also\n"
-        "greengrass, the host's own.",
+        "The logs of components, in the order of time; without a NAME all there are,\n"
+        "also greengrass, the host's own.",
         "edgehost logs --root /tmp/device com.example.Hello -f",
         "edgehost logs --root /tmp/device -n 20",
         """edgehost logs --root /tmp/device com.example.Hello --json | jq 'select(.level == "WARN")'""",

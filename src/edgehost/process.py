@@ -88,12 +88,15 @@ class ScriptProcess:
 
     async def _drain(self) -> None:
         """Read what is left; a process that left the group may hold the pipes open for ever, so not for long."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(
-                asyncio.gather(*(output.ended.wait() for output in self._outputs)), _DRAIN_S
-            )
-        for output in self._outputs:
-            output.close()
+        ended = [asyncio.ensure_future(output.ended.wait()) for output in self._outputs]
+        # Not wait_for, which before Python 3.12 forgets a cancellation that comes as they end.
+        try:
+            await asyncio.wait(ended, timeout=_DRAIN_S)
+        finally:
+            for each in ended:
+                each.cancel()
+            for output in self._outputs:
+                output.close()
 
 
 def group_is_alive(group: int) -> bool:

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``edgehost publish`` takes."""
     explain(
         parser,
-        "Publish a message: over MQTT, as the cloud would, or with --local to components that subscribed locally,\n"
-        "as greengrass-cli does (a binaryMessage).",
+        "Publish a message: over MQTT, as the cloud would, or with --local to components\n"
+        "that subscribed locally, as greengrass-cli does (a binaryMessage).",
         """edgehost publish --root /tmp/device hello/world '{"text": "hi"}'""",
         "edgehost publish images/new @picture.jpg --qos 1",
         "date | edgehost publish local/time - --local",

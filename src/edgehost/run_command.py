@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``edgehost run`` takes."""
     explain(
         parser,
-        "Run the host until Ctrl-C. What was deployed under its root before starts again; an empty root is a new "
-        "device.",
+        "Run the host until Ctrl-C. What was deployed under its root before starts again;\n"
+        "an empty root is a new device.",
         "edgehost run --root /tmp/device",
         "edgehost run --root /tmp/device --profile lite --broker mqtt://localhost:1883 --thing line-3",
     )

@@ -24,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``edgehost subscribe`` takes."""
     explain(
         parser,
-        "Show messages as they come: over MQTT, as the cloud sees them, or with --local what components publish\n"
-        "locally. Text is shown as text, JSON in lines on a terminal, anything else as base64.",
+        "Show messages as they come: over MQTT, as the cloud sees them, or with --local\n"
+        "what components publish locally. Text is shown as text, JSON spread over lines\n"
+        "on a terminal, anything else as base64.",
         "edgehost subscribe --root /tmp/device 'hello/#'",
         "edgehost subscribe --root /tmp/device 'local/+' --local",
         "edgehost subscribe 'hello/world' --count 1 --json | jq .json",

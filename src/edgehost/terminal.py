@@ -1,11 +1,10 @@
 """What commands show: in colour on a terminal, as plain lines of any length elsewhere.
 
-``NO_COLOR`` takes the colour away. What came from somebody else is printed with its control characters escaped.
+What came from somebody else is printed with its control characters escaped.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -29,9 +28,7 @@ def printable(text: str, keep: str = "") -> str:
 
 def console(stream: TextIO | None = None) -> Console:
     """A console on stdout, or on another stream. Printing raises BrokenPipeError where whoever read it has gone."""
-    stream = stream or sys.stdout
-    plain = bool(os.environ.get("NO_COLOR")) or not stream.isatty()
-    return _Console(file=stream, color_system=None if plain else "auto", highlight=False, markup=False)
+    return _Console(file=stream or sys.stdout, highlight=False, markup=False)
 
 
 def show(terminal: Console, line: str | Text) -> None:

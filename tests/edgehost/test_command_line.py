@@ -231,6 +231,8 @@ def test_second_interrupt_does_not_cut_the_stopping_short(tmp_path: Path, recipe
         while host.stdout.readline() != "stopping\n":
             pass
         host.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            host.wait(0.5)
         (root / "end").touch()
         assert host.communicate(timeout=20) == ("", "")
         assert host.returncode == 130
@@ -665,12 +667,17 @@ HELP = [
 
 
 @pytest.mark.parametrize("arguments", HELP, ids=" ".join)
-def test_help_has_an_example(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
-    """Every command explains itself with a line to copy."""
+def test_help_has_an_example(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """Every command explains itself, in 80 columns, with a line to copy."""
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as raised:
         main([*arguments, "--help"])
     assert raised.value.code == 0
-    assert re.search(r"examples?:\n  (.*\| )?edgehost \w+ ", capsys.readouterr().out)
+    about, examples = re.split(r"^examples?:\n", capsys.readouterr().out, flags=re.MULTILINE)
+    assert re.match(r"  (.*\| )?edgehost \w+ ", examples)
+    assert max(map(len, about.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["logs"], ["deploy", "--add", "a=1"]])
