@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgehost.control import send
+from edgehost.arguments import DEFAULT_ROOT
 from edgehost.faults import ANSWERS
 from edgehost.lite.daemons import DAEMONS
+from edgehost.running_host import send
 
 _ABOUT = """Have the host that runs misbehave as a real device does, for a while.
 
@@ -26,7 +27,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|)")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
 
 
-def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
+def add_arguments(parser: argparse.ArgumentParser, root: Path = DEFAULT_ROOT) -> None:
     """Add each fault as a command of its own; ``root`` is the default."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = _ABOUT, _EXAMPLE

@@ -96,6 +96,11 @@ class Component:
         """The process id of the step that runs now."""
         return self._processes[-1].pid if self._processes else None
 
+    @property
+    def errors(self) -> int:
+        """How many failures count towards BROKEN now, in whichever state they happened."""
+        return len(self._errors)
+
     def renew(self, environment: Mapping[str, str]) -> None:
         """The nucleus restarts: use another environment, with a new token, from the next start on."""
         self.environment = environment

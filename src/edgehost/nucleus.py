@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgehost.broker import EMBEDDED, EmbeddedBroker, parse_url
+from edgehost.broker import EMBEDDED, BrokerAddress, EmbeddedBroker, parse_url
 from edgehost.components import STEADY_S, Components
 from edgehost.configuration import ConfigurationStore
 from edgehost.deployed import StateFile
@@ -95,6 +95,11 @@ class EdgeHost:
         """Where the broker that plays IoT Core listens."""
         return self._address.url
 
+    @property
+    def broker_address(self) -> BrokerAddress:
+        """How to connect to it."""
+        return self._address
+
     def issue_token(self, component: str) -> str:
         """The SVCUID of a component: a new one, and those issued to it before are void, or the one that it keeps."""
         if self.profile.keeps_tokens and (kept := self._kept_token(component)):
@@ -173,13 +178,14 @@ class EdgeHost:
         return self._deployer.deployed.last
 
     def status(self) -> list[dict[str, Any]]:
-        """Name, version, state, process id and log of each component, and whether it is a root component."""
+        """Name, version, state, process id, failures, log of each component, and whether it is a root component."""
         return [
             {
                 "name": component.name,
                 "version": component.recipe.version,
                 "state": component.state.value,
                 "pid": component.pid,
+                "errors": component.errors,
                 "is_root": component.name in self._deployer.deployed.roots,
                 "log": str(component.log.path),
             }

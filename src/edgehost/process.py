@@ -88,12 +88,14 @@ class ScriptProcess:
 
     async def _drain(self) -> None:
         """Read what is left; a process that left the group may hold the pipes open for ever, so not for long."""
-        ends = [asyncio.ensure_future(output.ended.wait()) for output in self._outputs]
+        ended = [asyncio.ensure_future(output.ended.wait()) for output in self._outputs]
+        # Not wait_for, which before Python 3.12 forgets a cancellation that comes as they end.
         try:
-            await asyncio.wait(ends, timeout=_DRAIN_S)
+            await asyncio.wait(ended, timeout=_DRAIN_S)
         finally:
-            for end, output in zip(ends, self._outputs, strict=True):
-                end.cancel()
+            for each in ended:
+                each.cancel()
+            for output in self._outputs:
                 output.close()
 
 

@@ -44,6 +44,9 @@ class Errors:
         self._times: dict[State, list[float]] = {}
         self._began = 0.0
 
+    def __len__(self) -> int:
+        return sum(map(len, self._times.values()))
+
     def clear(self) -> None:
         """Forget all, as when it is started by hand."""
         self._times.clear()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgehost.control import ControlError, send
+from edgehost.running_host import ControlError, send
 from mosquitto_broker import until
 from torture import cuts
 from torture.enclosure import deprived

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 
-from edgehost.control import ControlError
+from edgehost.running_host import ControlError
 from mosquitto_broker import Mosquitto
 from torture.camera import Camera
 from torture.cuts import CUTS, Control

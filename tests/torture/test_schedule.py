@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgehost.control import ControlError
+from edgehost.running_host import ControlError
 from mosquitto_broker import until
 from torture import faults, schedule
 from torture.cuts import CUTS

@@ -14,10 +14,12 @@ from edgehost.camera.drop import drop, paced, pictures_in, write
 from edgehost.camera.tag import SCRATCHED, generate
 from edgehost.camera.truth import writing_labels
 
-DESCRIPTION = """Drop pictures of metal luggage tags into a directory, as a camera on the line would.
+DESCRIPTION = """Drop pictures of metal luggage tags into a directory, as a camera on the line
+would.
 
-They are made up, scratches included, and what they show is written beside them in labels.csv;
-or, with --existing, they are the pictures of a directory, in the order of their names."""
+They are made up, scratches included, and what they show is written beside them
+in labels.csv; or, with --existing, they are the pictures of a directory, in the
+order of their names."""
 EXAMPLE = """examples:
   edgehost camera --output images --camera top --count 100 --rate 5
   edgehost camera --output images --existing sample_images --rate 2"""
