@@ -29,6 +29,7 @@ class Deploying:
         """
         steps = {"startup": more["startup"]} if "startup" in more else {"run": run}
         manifest = {
+            "Platform": {"os": "linux", "runtime": "*"},
             "Artifacts": [
                 {"Uri": f"s3://b/{name}/{version}/{file}", **more.get("artifact", {})}
                 for file in more.get("artifacts", ())
@@ -36,6 +37,7 @@ class Deploying:
             "Lifecycle": steps | ({"install": more["install"]} if "install" in more else {}),
         }
         recipe = {
+            "RecipeFormatVersion": "2020-01-25",
             "ComponentName": name,
             "ComponentVersion": version,
             "ComponentDependencies": {
@@ -83,5 +85,5 @@ class Deploying:
         return self.bench.host.components[name].recipe.version
 
 
-def _dependency(kind: str, requirement: str | None = None) -> dict[str, str]:
-    return {"DependencyType": kind} | ({"VersionRequirement": requirement} if requirement else {})
+def _dependency(kind: str, requirement: str = ">=0.0.0") -> dict[str, str]:
+    return {"DependencyType": kind, "VersionRequirement": requirement}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import graphlib
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from edgehost.component_log import ComponentLog
@@ -18,9 +18,9 @@ from edgehost.environment import Surroundings
 from edgehost.lifecycle import Component
 from edgehost.packages import Layout
 from edgehost.profile import Profile
-from edgehost.recipe import Recipe
+from edgehost.recipe import Recipe, Step
 from edgehost.state import State
-from edgehost.variables import interpolate
+from edgehost.variables import Scope, fill
 
 STEADY_S = 1.0
 """How long a process must run to count as up: the nucleus looks at the components once a second."""
@@ -60,7 +60,7 @@ class Components:
             self._layout.work(recipe.name),
             ComponentLog(self._layout.log(recipe.name), recipe.name),
             self._surroundings.environment(recipe.name),
-            self._interpolator(recipe),
+            self._filler(recipe),
             self._profile.upkeep,
             self._max_errors,
             self._dependencies(recipe),
@@ -132,11 +132,20 @@ class Components:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    def scripts(self, recipe: Recipe, configuration: Any) -> str:
-        """All scripts of a recipe with a configuration filled in: where that differs, they must run again."""
-        texts = [[step.script, *step.environment.values()] for step in recipe.steps.values()]
-        values = self._values(recipe)
-        return json.dumps([[interpolate(text, values, configuration) for text in step] for step in texts])
+    def scripts(self, recipe: Recipe) -> str:
+        """All scripts of a recipe as its configuration makes them now."""
+        recipes = {name: component.recipe for name, component in self.by_name.items()}
+        return self.scripts_with(recipe, recipes, self._configuration.value)
+
+    def scripts_with(
+        self, recipe: Recipe, recipes: Mapping[str, Recipe], configuration: Callable[[str], Any]
+    ) -> str:
+        """All scripts of a recipe, among others and with the configuration of each filled in: where that differs
+        from what they are now, they must run again. Raises VariableError.
+        """
+        scope = self._scope(recipe, recipes, configuration)
+        steps = [fill(step, scope, self._profile.rules) for step in recipe.steps.values()]
+        return json.dumps([[step.script, *step.environment.values()] for step in steps])
 
     async def _healthy(self, name: str, is_started: bool) -> None:
         component = self.by_name[name]
@@ -162,17 +171,33 @@ class Components:
 
         return up
 
-    def _interpolator(self, recipe: Recipe) -> Callable[[str], str]:
-        values = self._values(recipe)
-        return lambda text: interpolate(text, values, self._configuration.value(recipe.name))
+    def _filler(self, recipe: Recipe) -> Callable[[Step], Step]:
+        def filled(step: Step) -> Step:
+            recipes = {name: component.recipe for name, component in self.by_name.items()}
+            scope = self._scope(recipe, recipes, self._configuration.value)
+            return fill(step, scope, self._profile.rules)
+
+        return filled
+
+    def _scope(
+        self, recipe: Recipe, recipes: Mapping[str, Recipe], configuration: Callable[[str], Any]
+    ) -> Scope:
+        """What a recipe's variables stand for, those of its dependencies too."""
+        dependencies = {
+            name: Scope(self._values(recipes[name]), configuration(name))
+            for name in recipe.dependencies
+            if name in recipes
+        }
+        return Scope(self._values(recipe), configuration(recipe.name), dependencies)
 
     def _values(self, recipe: Recipe) -> dict[str, str]:
+        end = self._profile.rules.path_end
         return {
-            "artifacts:path": str(self._layout.artifacts(recipe)),
-            "artifacts:decompressedPath": str(self._layout.unarchived(recipe)),
+            "artifacts:path": f"{self._layout.artifacts(recipe)}{end}",
+            "artifacts:decompressedPath": f"{self._layout.unarchived(recipe)}{end}",
             "kernel:rootPath": str(self._surroundings.root),
             "iot:thingName": self._surroundings.thing_name,
-            "work:path": str(self._layout.work(recipe.name)),
+            "work:path": f"{self._layout.work(recipe.name)}{end}",
         }
 
 

@@ -190,8 +190,7 @@ class Deployer:
             return True
         if self._profile.restarts_on_configuration and recipe.name in goal.changes:
             return True
-        now = self._components.scripts(recipe, self._configuration.value(recipe.name))
-        return now != self._scripts_after(recipe, goal)
+        return self._components.scripts(recipe) != self._scripts_after(recipe, goal)
 
     def _begin(self, identity: str) -> Undo:
         """Keep what is needed to roll back, then say that the deployment is in progress."""
@@ -257,6 +256,8 @@ class Deployer:
 
     def _scripts_after(self, recipe: Recipe, goal: Goal) -> str:
         try:
-            return self._components.scripts(recipe, self._planned(recipe, goal))
+            return self._components.scripts_with(
+                recipe, goal.recipes, lambda name: self._planned(goal.recipes[name], goal)
+            )
         except VariableError as error:
             raise VariableError(f"{recipe.name} {recipe.version}: {error}") from error

@@ -88,12 +88,13 @@ class ScriptProcess:
 
     async def _drain(self) -> None:
         """Read what is left; a process that left the group may hold the pipes open for ever, so not for long."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(
-                asyncio.gather(*(output.ended.wait() for output in self._outputs)), _DRAIN_S
-            )
-        for output in self._outputs:
-            output.close()
+        ends = [asyncio.ensure_future(output.ended.wait()) for output in self._outputs]
+        try:
+            await asyncio.wait(ends, timeout=_DRAIN_S)
+        finally:
+            for end, output in zip(ends, self._outputs, strict=True):
+                end.cancel()
+                output.close()
 
 
 def group_is_alive(group: int) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edgehost import classic, lite
 from edgehost.connection import Wire
 from edgehost.lifecycle import Upkeep
+from edgehost.lite.manifest import choose
 from edgehost.recipe import Rules
 from edgehost.services import Serve
 
@@ -52,8 +53,29 @@ LITE = Profile(
     name="lite",
     version="2.6.0",
     wire=Wire(terminates_replies=False, max_frame_bytes=10_012),
-    rules=Rules(max_bytes=8_196),
-    upkeep=Upkeep(retry_delay_s=1.0, stop_grace_s=120.0),
+    rules=Rules(
+        choose=choose,
+        max_bytes=8_196,
+        formats=(None, "2020-01-25"),
+        ignores_key_case=False,
+        types_scalars=False,
+        steps=("bootstrap", "install", "startup", "run"),
+        skips=False,
+        default_dependency="SOFT",
+        is_typed=True,
+        braces_are_variables=True,
+        escapes_values=True,
+        path_end="/",
+    ),
+    upkeep=Upkeep(
+        retry_delay_s=1.0,
+        stop_grace_s=120.0,
+        counts_starts=True,
+        limits_run=False,
+        installs_again=False,
+        notifies_startup=True,
+        heeds_errored=False,
+    ),
     serve=lite.serve,
     ignores_key_case=False,
     restarts_on_configuration=True,

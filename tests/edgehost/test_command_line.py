@@ -19,6 +19,7 @@ from edgehost.process import group_is_alive
 from mosquitto_broker import until
 
 RECIPE = """
+RecipeFormatVersion: 2020-01-25
 ComponentName: com.example.Hello
 ComponentVersion: 1.0.0
 ComponentConfiguration: {DefaultConfiguration: {Greeting: hello}}

@@ -184,7 +184,7 @@ def test_clear_ends_all(bench: Bench) -> None:
 def test_restart_limit_is_an_option(tmp_path: Path) -> None:
     """As many errors as the host was told make a component BROKEN; three unless it is told."""
     (tmp_path / "a.yaml").write_text(
-        "ComponentName: com.a\nComponentVersion: 1.0.0\nManifests:\n"
+        "RecipeFormatVersion: 2020-01-25\nComponentName: com.a\nComponentVersion: 1.0.0\nManifests:\n"
         "  - Lifecycle: {run: 'echo attempt; exit 1'}\n"
     )
     for limit, options in ((3, {}), (5, {"max_errors": 5})):
@@ -197,7 +197,7 @@ def test_restart_limit_is_an_option(tmp_path: Path) -> None:
 def test_host_restart_starts_what_is_deployed(tmp_path: Path) -> None:
     """The component runs again, installed again, with a new token."""
     (tmp_path / "a.yaml").write_text(
-        "ComponentName: com.a\nComponentVersion: 1.0.0\nManifests:\n"
+        "RecipeFormatVersion: 2020-01-25\nComponentName: com.a\nComponentVersion: 1.0.0\nManifests:\n"
         f"  - Lifecycle: {{install: 'echo installed', run: 'echo token $SVCUID; {FOREVER}'}}\n"
     )
     with run_in_thread(tmp_path / "root") as threaded:

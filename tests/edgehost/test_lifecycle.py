@@ -7,17 +7,22 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgehost.component_log import ComponentLog
 from edgehost.lifecycle import Component, Upkeep
-from edgehost.process import group_is_alive
-from edgehost.recipe import Recipe, Step
+from edgehost.process import ScriptProcess, group_is_alive
+from edgehost.profile import CLASSIC, LITE
+from edgehost.recipe import Recipe, Rules, Step
 from edgehost.state import State
-from edgehost.variables import interpolate
+from edgehost.upkeep import Errors
+from edgehost.variables import Scope, fill
 
+# Lite's, but for the wait before it tries again.
+LITE_NOW = replace(LITE.upkeep, retry_delay_s=0.0)
 FOREVER = "while true; do sleep 0.05; done"
 New = Callable[..., AbstractAsyncContextManager[Component]]
 
@@ -27,17 +32,20 @@ def started(tmp_path: Path) -> New:
     """Start a component of the given steps; it is stopped at the end of the block."""
 
     @asynccontextmanager
-    async def start(timeout_s: float | None = None, **scripts: str):
-        steps = {name: Step(script, timeout_s, {}) for name, script in scripts.items()}
+    async def start(timeout_s: float | None = None, upkeep: Upkeep = CLASSIC.upkeep, **scripts: str | Step):
+        steps = {
+            name: script if isinstance(script, Step) else Step(script, timeout_s, {})
+            for name, script in scripts.items()
+        }
         log = ComponentLog(tmp_path / "log", "com.a")
-        variables = {"work:path": str(tmp_path / "work")}
+        scope = Scope({"work:path": str(tmp_path / "work")}, {"Nothing": "no\0thing"})
         component = Component(
             Recipe("com.a", "1.0.0", steps=steps),
             tmp_path / "work",
             log,
             {"PATH": os.environ["PATH"], "GREETING": "hello"},
-            lambda text: interpolate(text, variables, {}),
-            Upkeep(),
+            lambda step: fill(step, scope, Rules()),
+            upkeep,
         )
         component.start()
         try:
@@ -66,6 +74,12 @@ async def until(component: Component, text: str) -> None:
     await asyncio.wait_for(look(), 10)
 
 
+async def turns() -> None:
+    """Let the loop do whatever it can do at once."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 async def settled(component: Component) -> State:
     return await asyncio.wait_for(component.settled(), 10)
 
@@ -86,10 +100,11 @@ async def test_run_is_running_at_once(started: New) -> None:
 
 
 async def test_run_that_exits_0_is_finished(started: New) -> None:
-    """Done is not an error."""
-    async with started(run="true") as component:
+    """Done is not an error; shutdown runs all the same."""
+    async with started(run="true", shutdown="echo swept") as component:
         await asyncio.wait_for(component.reached(State.FINISHED), 10)
         assert component.pid is None
+        assert "stdout. swept" in said(component)
 
 
 async def test_nothing_to_run_is_finished(started: New) -> None:
@@ -228,3 +243,189 @@ async def test_unknown_variable_at_run_time_is_an_error(started: New) -> None:
     async with started(run="echo {work:none}") as component:
         await asyncio.wait_for(component.reached(State.BROKEN), 10)
         assert "unknown recipe variable {work:none}" in said(component)
+
+
+async def test_errors_pass_through_the_states_of_the_nucleus(started: New) -> None:
+    """ERRORED, where recover runs, then STOPPING, where shutdown runs, and from INSTALLED on again."""
+    async with started(
+        run="test -e fine && exit 0; exit 1", recover="echo recovering; touch fine", shutdown="true"
+    ) as component:
+        await asyncio.wait_for(component.reached(State.FINISHED), 10)
+    assert "stdout. recovering. {scriptName=services.com.a.lifecycle.recover.Script" in said(component)
+    assert transitions(component) == [
+        "NEW -> INSTALLED",
+        "INSTALLED -> STARTING",
+        "STARTING -> RUNNING",
+        "RUNNING -> ERRORED",
+        "ERRORED -> STOPPING",
+        "STOPPING -> INSTALLED",
+        "INSTALLED -> STARTING",
+        "STARTING -> RUNNING",
+        "RUNNING -> STOPPING",
+        "STOPPING -> FINISHED",
+    ]
+
+
+async def test_recover_that_fails_changes_nothing(started: New) -> None:
+    """Nor does one that takes too long."""
+    async with started(run="exit 1", recover=Step("sleep 60", 0.05, {})) as component:
+        await asyncio.wait_for(component.reached(State.BROKEN), 20)
+        assert said(component).count("[WARN] (edgehost) com.a: ERRORED: recover did not end") == 2
+        assert component.pid is None
+
+
+async def test_run_that_takes_longer_than_its_timeout_is_an_error_on_classic(started: New) -> None:
+    """The process is ended; on Lite Timeout says how long it may take to stop."""
+    async with started(run=Step(FOREVER, 0.05, {})) as component:
+        await asyncio.wait_for(component.reached(State.BROKEN), 20)
+        assert "did not end within its Timeout of 0.05 s" in said(component)
+    stubborn = "trap '' TERM; echo ready; while true; do sleep 0.05; done"
+    async with started(upkeep=LITE_NOW, run=Step(stubborn, 0.3, {})) as component:
+        await settled(component)
+        assert component.stop_grace_s == 0.3
+        await until(component, "stdout. ready")
+        assert component.state == State.RUNNING
+    assert not component.pid
+
+
+@pytest.mark.parametrize(("code", "words"), [(100, "a restart of the nucleus"), (101, "a reboot")])
+async def test_bootstrap_runs_once_and_may_ask_for_a_restart(started: New, code: int, words: str) -> None:
+    """Before install; it is not repeated when the nucleus restarts."""
+    async with started(
+        bootstrap=f"echo strapping; exit {code}", install="echo installing", run=FOREVER
+    ) as component:
+        assert await settled(component) == State.RUNNING
+        assert words in said(component)
+        await component.stop()
+        component.renew({"PATH": os.environ["PATH"]})
+        component.start()
+        assert await settled(component) == State.RUNNING
+        assert said(component).count("stdout. strapping") == 1
+        assert said(component).count("stdout. installing") == 2
+
+
+async def test_install_is_not_repeated_when_lite_restarts(started: New) -> None:
+    """Lite runs install's unit in deployments alone."""
+    async with started(upkeep=LITE_NOW, install="echo installing", run=FOREVER) as component:
+        await settled(component)
+        await component.stop()
+        component.renew({"PATH": os.environ["PATH"]})
+        component.start()
+        await settled(component)
+        assert said(component).count("stdout. installing") == 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "skipped"),
+    [
+        ("onpath sh", True),
+        ("onpath no-such-program", False),
+        ("!onpath no-such-program", True),
+        ("exists {work:path}", True),
+        ("! exists /", False),
+    ],
+)
+async def test_skipped_step_counts_as_done(started: New, condition: str, skipped: bool) -> None:
+    """Skipif tells of programs and paths."""
+    async with started(install=Step("echo installing", 10, {}, condition)) as component:
+        assert await settled(component) == State.FINISHED
+        assert ("stdout. installing" in said(component)) is not skipped
+
+
+async def test_skipped_run_is_running_all_the_same(started: New) -> None:
+    """As on classic: the component stays up without a process until it is stopped."""
+    async with started(run=Step("echo running", None, {}, "exists /")) as component:
+        assert await settled(component) == State.RUNNING
+        assert component.pid is None
+        await turns()
+        assert component.state == State.RUNNING
+    assert "stdout. running" not in said(component)
+
+
+async def test_startup_ends_the_component_on_lite(started: New) -> None:
+    """At its last line it tells systemd that it is ready, then that it stops; what it left is stopped too."""
+    async with started(upkeep=LITE_NOW, startup="sleep 60 & echo group $$; false") as component:
+        await asyncio.wait_for(component.reached(State.FINISHED), 10)
+        (group,) = re.findall(r"stdout\. group (\d+)", said(component))
+        assert not group_is_alive(int(group))
+        assert "STARTING -> RUNNING" in transitions(component)
+
+
+async def test_startup_that_exits_early_is_an_error_on_lite(started: New) -> None:
+    """Even with 0, unless the component said RUNNING before."""
+    async with started(upkeep=LITE_NOW, startup="exit 0") as component:
+        await asyncio.wait_for(component.reached(State.BROKEN), 10)
+        assert "startup exited with 0 before its last line" in said(component)
+    async with started(upkeep=LITE_NOW, startup=FOREVER, timeout_s=30) as component:
+        await asyncio.wait_for(component.reached(State.STARTING), 10)
+        component.report(State.RUNNING)
+        assert await settled(component) == State.RUNNING
+
+
+async def test_reported_error_changes_nothing_on_lite(started: New) -> None:
+    """It has no word for systemd."""
+    async with started(upkeep=LITE_NOW, run=FOREVER) as component:
+        await settled(component)
+        component.report(State.ERRORED)
+        await turns()
+        assert component.state == State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("upkeep", "minutes", "too_many"),
+    [
+        (CLASSIC.upkeep, [0, 50, 100], True),
+        (CLASSIC.upkeep, [0, 50, 111], False),
+        (LITE.upkeep, [0, 20, 40], True),
+        (LITE.upkeep, [0, 20, 70], False),
+        (LITE.upkeep, [0, 70, 80], False),
+    ],
+)
+def test_errors_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, upkeep: Upkeep, minutes: list[int], too_many: bool
+) -> None:
+    """Classic: an hour after the last one. Lite: an hour after the first start."""
+    now = 0.0
+    monkeypatch.setattr("edgehost.upkeep.time.monotonic", lambda: now)
+    errors = Errors(upkeep, 3)
+    for minute in minutes:
+        errors.begin()
+        now = 60.0 * minute
+        gave_up = errors.add(State.RUNNING)
+    assert gave_up is too_many
+
+
+async def test_errors_of_a_step_that_succeeds_are_forgotten_on_classic(started: New) -> None:
+    """Two failures of startup, then a success: the next may fail twice again."""
+    script = "echo . >> tries; case $(wc -l < tries) in 1|2|4|5) exit 1;; esac"
+    async with started(startup=script) as component:
+        assert await settled(component) == State.RUNNING
+        component.report(State.ERRORED)
+        await asyncio.wait_for(component.reached(State.STARTING), 10)
+        assert await settled(component) == State.RUNNING
+
+
+async def test_stop_as_a_step_ends_is_not_forgotten(started: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Python's wait_for makes of a cancellation that comes in the same turn."""
+    ended = asyncio.Event()
+
+    async def wait(_: ScriptProcess) -> int:
+        await ended.wait()
+        return 0
+
+    async with started(install=Step("true", 30, {}), run=FOREVER) as component:
+        monkeypatch.setattr(ScriptProcess, "wait", wait)
+        while component.pid is None:
+            await asyncio.sleep(0)
+        await turns()
+        ended.set()
+        await asyncio.wait_for(component.stop(), 10)
+        assert component.state == State.FINISHED
+        assert "STARTING" not in said(component)
+
+
+async def test_what_no_environment_can_hold_is_an_error(started: New) -> None:
+    """A zero byte that configuration brings into it."""
+    async with started(run=Step("true", None, {"X": "{configuration:/Nothing}"})) as component:
+        await asyncio.wait_for(component.reached(State.BROKEN), 10)
+        assert "run could not be started" in said(component)
