@@ -53,8 +53,11 @@ class Components:
         self._max_errors = max_errors
         self._steady_s = steady_s
 
-    def make(self, recipe: Recipe) -> None:
-        """Have a component of this recipe, in place of what may be there by its name, not started yet."""
+    def make(self, recipe: Recipe, *, is_new: bool = True) -> None:
+        """Have a component of this recipe, in place of what may be there by its name, not started yet.
+
+        ``is_new`` unless it was deployed before the host started.
+        """
         self.by_name[recipe.name] = Component(
             recipe,
             self._layout.work(recipe.name),
@@ -64,6 +67,7 @@ class Components:
             self._profile.upkeep,
             self._max_errors,
             self._dependencies(recipe),
+            is_new=is_new,
         )
 
     def remove(self, name: str) -> None:

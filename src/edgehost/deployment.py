@@ -99,7 +99,7 @@ class Deployer:
         kept = {(found.recipe.name, found.recipe.version): found.recipe for found in self._store.recipes()[0]}
         for name, version in self.deployed.versions.items():
             if recipe := kept.get((name, version)):
-                self._components.make(recipe)
+                self._components.make(recipe, is_new=False)
             else:
                 log.error(
                     "%s %s is deployed, but not started: there is no recipe of it in %s that can be read; "

@@ -1,4 +1,9 @@
-"""What a component's processes get of the world around them: the classic nucleus's environment variables."""
+"""What a component's processes get of the world around them: the environment variables that both nuclei give them.
+
+Sources: ``GenericExternalService`` and ``ShellRunner`` of the nucleus, modules/recipe-runner of Greengrass Lite.
+AWS_CONTAINER_CREDENTIALS_FULL_URI is not among them, as there is no token exchange service here; on a device classic
+sets it where that service runs, Lite where the recipe depends on it.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class StepFailedError(Exception):
 
 
 class Component:
-    """One deployed component."""
+    """One deployed component; ``is_new`` unless it was deployed before the host started."""
 
     def __init__(
         self,
@@ -61,6 +61,8 @@ class Component:
         upkeep: Upkeep,
         max_errors: int = MAX_ERRORS,
         dependencies: Callable[[], Awaitable[None]] = _none,
+        *,
+        is_new: bool = True,
     ) -> None:
         self.recipe = recipe
         self.log = log
@@ -73,8 +75,8 @@ class Component:
         self._fill = fill
         self._dependencies = dependencies
         self._errors = Errors(upkeep, max_errors)
-        self._bootstrapped = False
-        self._installed = False
+        self._bootstrapped = not is_new
+        self._installed = not is_new and not upkeep.installs_again
         self._processes: list[ScriptProcess] = []
         self._task: asyncio.Task[None] | None = None
         self._reported: asyncio.Queue[State] = asyncio.Queue()

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from deploying import Deploying
 from edgehost.component_log import ComponentLog
+from edgehost.deployment import DeploymentError
 from edgehost.lifecycle import Component, Upkeep
 from edgehost.process import ScriptProcess, group_is_alive
 from edgehost.profile import CLASSIC, LITE
@@ -20,6 +22,7 @@ from edgehost.recipe import Recipe, Rules, Step
 from edgehost.state import State
 from edgehost.upkeep import Errors
 from edgehost.variables import Scope, fill
+from mosquitto_broker import until as poll
 
 # Lite's, but for the wait before it tries again.
 LITE_NOW = replace(LITE.upkeep, retry_delay_s=0.0)
@@ -32,7 +35,12 @@ def started(tmp_path: Path) -> New:
     """Start a component of the given steps; it is stopped at the end of the block."""
 
     @asynccontextmanager
-    async def start(timeout_s: float | None = None, upkeep: Upkeep = CLASSIC.upkeep, **scripts: str | Step):
+    async def start(
+        timeout_s: float | None = None,
+        upkeep: Upkeep = CLASSIC.upkeep,
+        is_new: bool = True,
+        **scripts: str | Step,
+    ):
         steps = {
             name: script if isinstance(script, Step) else Step(script, timeout_s, {})
             for name, script in scripts.items()
@@ -46,6 +54,7 @@ def started(tmp_path: Path) -> New:
             {"PATH": os.environ["PATH"], "GREETING": "hello"},
             lambda step: fill(step, scope, Rules()),
             upkeep,
+            is_new=is_new,
         )
         component.start()
         try:
@@ -315,6 +324,18 @@ async def test_install_is_not_repeated_when_lite_restarts(started: New) -> None:
         assert said(component).count("stdout. installing") == 1
 
 
+@pytest.mark.parametrize(("upkeep", "installs"), [(CLASSIC.upkeep, 1), (LITE_NOW, 0)])
+async def test_what_was_deployed_before_the_host_started_is_not_bootstrapped(
+    started: New, upkeep: Upkeep, installs: int
+) -> None:
+    """Nor installed, on Lite."""
+    scripts = {"bootstrap": "echo strapping", "install": "echo installing"}
+    async with started(upkeep=upkeep, is_new=False, **scripts) as component:
+        assert await settled(component) == State.FINISHED
+        assert "stdout. strapping" not in said(component)
+        assert said(component).count("stdout. installing") == installs
+
+
 @pytest.mark.parametrize(
     ("condition", "skipped"),
     [
@@ -429,3 +450,34 @@ async def test_what_no_environment_can_hold_is_an_error(started: New) -> None:
     async with started(run=Step("true", None, {"X": "{configuration:/Nothing}"})) as component:
         await asyncio.wait_for(component.reached(State.BROKEN), 10)
         assert "run could not be started" in said(component)
+
+
+def test_variable_of_a_dependency(deploy: Deploying) -> None:
+    """Its configuration and its paths; another component's are refused before anything is touched."""
+    deploy.recipe("com.base", configuration={"Port": 80})
+    deploy.recipe(
+        "com.top",
+        run=f"echo {{com.base:configuration:/Port}} {{com.base:work:path}}; {FOREVER}",
+        dependencies={"com.base": "HARD"},
+    )
+    deploy("com.top", "com.base")
+    said_so = f"stdout. 80 {deploy.bench.host.root}/work/com.base. {{"
+    poll(lambda: said_so in deploy.log("com.top"), "it was told")
+    deploy.recipe("com.stranger", run="echo {com.base:configuration:/Port}")
+    with pytest.raises(DeploymentError, match=r"not deployed or not among ComponentDependencies"):
+        deploy("com.stranger")
+    assert "com.stranger" not in deploy.bench.host.components
+
+
+@pytest.mark.parametrize("profile", [LITE])
+def test_component_on_lite(deploy: Deploying) -> None:
+    """Paths end with a slash, configuration is quoted; a brace of the shell's is refused first of all."""
+    run = f'echo "{{work:path}}x {{configuration:/Price}}"; {FOREVER}'
+    deploy.recipe("com.a", run=run, configuration={"Price": "$5"})
+    deploy("com.a")
+    said_so = f"stdout. {deploy.bench.host.root}/work/com.a/x $5. {{"
+    poll(lambda: said_so in deploy.log("com.a"), "it was told")
+    deploy.recipe("com.b", run="echo ${HOME}")
+    with pytest.raises(DeploymentError, match=r"com\.b 1\.0\.0: '\{HOME\}' is no recipe variable"):
+        deploy("com.b")
+    assert "com.b" not in deploy.bench.host.components
