@@ -73,11 +73,11 @@ def said(component: Component) -> str:
     return component.log.path.read_text()
 
 
-async def until(component: Component, text: str) -> None:
+async def until(component: Component, text: str, times: int = 1) -> None:
     """Wait for the component to log something."""
 
     async def look() -> None:
-        while not (component.log.path.exists() and text in said(component)):
+        while not (component.log.path.exists() and said(component).count(text) >= times):
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(look(), 10)
@@ -443,6 +443,28 @@ async def test_stop_as_a_step_ends_is_not_forgotten(started: New, monkeypatch: p
         await asyncio.wait_for(component.stop(), 10)
         assert component.state == State.FINISHED
         assert "STARTING" not in said(component)
+
+
+@pytest.mark.parametrize("state", [State.NEW, State.STARTING, State.ERRORED, State.STOPPING])
+async def test_stop_in_any_state_leaves_nothing(started: New, state: State) -> None:
+    """Whatever step is at work: its whole group is gone, and so is the one before."""
+    work = "(trap '' HUP; sleep 60) & echo group $$;"
+    linger = f"{work} wait"
+    scripts = {
+        State.NEW: {"install": linger},
+        State.STARTING: {"startup": linger},
+        State.ERRORED: {"run": f"{work} exit 1", "recover": linger},
+        State.STOPPING: {"run": f"{work} exit 1", "shutdown": linger},
+    }[state]
+    async with started(timeout_s=30, **scripts) as component:
+        expected = len(scripts)
+        await asyncio.wait_for(component.reached(state), 10)
+        await until(component, "stdout. group", expected)
+    assert component.state == State.FINISHED
+    assert component.pid is None
+    groups = [int(group) for group in re.findall(r"stdout\. group (\d+)", said(component))]
+    assert len(groups) == expected
+    assert not any(group_is_alive(group) for group in groups)
 
 
 async def test_what_no_environment_can_hold_is_an_error(started: New) -> None:
