@@ -106,7 +106,9 @@ def grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     with ExitStack() as exit_stack:
 
         def start(profile: Profile) -> Greenhouse:
-            threaded = exit_stack.enter_context(run_in_thread(tmp_path / "root", profile=profile))
+            threaded = exit_stack.enter_context(
+                run_in_thread(tmp_path / "root", profile=profile, steady_s=0.3)
+            )
             cloud = exit_stack.enter_context(subscribed(threaded.host.broker_url))
             return Greenhouse(Bench(threaded, exit_stack), cloud, tmp_path)
 

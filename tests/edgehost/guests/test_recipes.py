@@ -17,6 +17,9 @@ import pytest
 import yaml
 
 from edgehost.deployment import DeploymentError
+from edgehost.profile import LITE
+from edgehost.recipe import RecipeError, load
+from edgehost.state import State
 from edgehost.thread import ThreadedHost, run_in_thread
 from mosquitto_broker import until
 
@@ -30,6 +33,7 @@ SAYS = {
     "bootstrap.yaml": "hello prepared",
     "configuration.json": 'hello localhost 8883 true /b 0.85 null slash ["/a","/b"]',
     "daemon.yaml": "hello from behind",
+    "flow-editor.yaml": "hello since 2024-02-29 at 06:30, false",
     "dependent.yaml": "hello at port 5432, ROOT/work/com.example.Base",
     "global-lifecycle.yaml": "hello from everywhere",
     "hello-world.json": "hello to a whole world",
@@ -43,11 +47,12 @@ SAYS = {
     "skipif.yaml": "hello after all",
     "token-exchange.yaml": "hello without credentials",
 }
+SILENT = ("artifacts-only.yaml",)
 REFUSED = {
-    "refused-docker.yaml": r"Artifacts\[0\]\.Uri .*docker",
+    "refused-docker.yaml": r"Artifacts\[0\]\.URI is 'docker:",
     "refused-lambda.yaml": "ComponentType is 'aws.greengrass.lambda'",
     "refused-nucleus-too-old.yaml": r"requires aws\.greengrass\.Nucleus >=3\.0\.0; this nucleus has 2\.",
-    "refused-public-component.yaml": r"depends on aws\.greengrass\.StreamManager",
+    "refused-public-component.yaml": r"depends on aws\.greengrass\.StreamManager.*leave the dependency out",
     "refused-unbuilt.yaml": "COMPONENT_NAME",
     "refused-windows-only.yaml": "none for this platform",
 }
@@ -96,13 +101,13 @@ def digest(text: str) -> str:
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     directory = tmp_path_factory.mktemp("shelf")
-    with run_in_thread(directory / "root") as threaded:
+    with run_in_thread(directory / "root", steady_s=0.3) as threaded:
         yield Shelf(threaded, directory)
 
 
 def test_every_recipe_is_tried() -> None:
     """No file lies there unread."""
-    assert {path.name for path in RECIPES.iterdir()} == {*SAYS, *REFUSED}
+    assert {path.name for path in RECIPES.iterdir()} == {*SAYS, *SILENT, *REFUSED}
 
 
 @pytest.mark.parametrize("file", SAYS)
@@ -111,6 +116,26 @@ def test_recipe_runs(shelf: Shelf, file: str) -> None:
     name = shelf.deploy(file)
     expected = SAYS[file].replace("ROOT", str(shelf.host.root))
     until(lambda: f"stdout. {expected}. {{" in shelf.log(name), f"{file} says {expected!r}", 10)
+
+
+@pytest.mark.parametrize("file", SILENT)
+def test_recipe_without_scripts_is_finished(shelf: Shelf, file: str) -> None:
+    """It is there for others."""
+    name = shelf.deploy(file)
+    assert shelf.host.components[name].state == State.FINISHED
+
+
+def test_missing_credentials_are_told(shelf: Shelf) -> None:
+    """Whoever depends on the token exchange service learns here why its AWS client finds none."""
+    name = shelf.deploy("token-exchange.yaml")
+    assert "[WARN]" in next(line for line in shelf.log(name).splitlines() if "no AWS credentials" in line)
+
+
+@pytest.mark.parametrize("file", [*SAYS, *SILENT])
+def test_lite_says_what_it_needs(file: str) -> None:
+    """None of them was written with Lite in mind; whoever takes one there learns what is missing."""
+    with pytest.raises(RecipeError, match=r"add runtime: '\*'|Greengrass Lite needs it"):
+        load(RECIPES / file, LITE.rules)
 
 
 @pytest.mark.parametrize("file", REFUSED)

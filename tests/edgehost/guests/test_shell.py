@@ -69,7 +69,7 @@ def profile(request: pytest.FixtureRequest) -> Profile:
 
 @pytest.fixture
 def shore(tmp_path: Path, profile: Profile) -> Iterator[Shore]:
-    with run_in_thread(tmp_path / "root", profile=profile) as threaded:
+    with run_in_thread(tmp_path / "root", profile=profile, steady_s=0.3) as threaded:
         yield Shore(threaded, tmp_path)
 
 
