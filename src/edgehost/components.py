@@ -25,6 +25,7 @@ from edgehost.variables import Scope, fill
 STEADY_S = 1.0
 """How long a process must run to count as up: the nucleus looks at the components once a second."""
 _LOG_LINES = 20
+_CREDENTIALS = "aws.greengrass.TokenExchangeService"
 _UP = (State.RUNNING, State.FINISHED)
 _NOT_RUNNING = frozenset(State) - {State.RUNNING}
 
@@ -58,10 +59,15 @@ class Components:
 
         ``is_new`` unless it was deployed before the host started.
         """
+        component_log = ComponentLog(self._layout.log(recipe.name), recipe.name)
+        if _CREDENTIALS in recipe.dependencies and _CREDENTIALS not in self.by_name:
+            component_log.event(
+                "WARN", f"there are no AWS credentials on this host, in spite of {_CREDENTIALS}"
+            )
         self.by_name[recipe.name] = Component(
             recipe,
             self._layout.work(recipe.name),
-            ComponentLog(self._layout.log(recipe.name), recipe.name),
+            component_log,
             self._surroundings.environment(recipe.name),
             self._filler(recipe),
             self._profile.upkeep,

@@ -10,6 +10,7 @@ Source: ``DependencyResolver`` and ``ComponentManager.findLocalBestCandidate`` o
 from __future__ import annotations
 
 import graphlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from semantic_version import NpmSpec, Version
 from edgehost.recipe import Recipe
 
 _MAX_ROUNDS = 100
+_AFTER_OPERATOR = re.compile(r"([<>=~^])\s+")
+_PUBLIC = "aws.greengrass."
 DEPLOYMENT = "the deployment"
 """Who requires the root components."""
 
@@ -99,7 +102,7 @@ def _satisfies(version: str, requirement: str, who: str) -> bool:
     if version == requirement:
         return True
     try:
-        spec = NpmSpec(requirement)
+        spec = NpmSpec(_AFTER_OPERATOR.sub(r"\1", requirement))
     except ValueError as error:
         raise ResolutionError(
             f"{who} requires {requirement!r}, which is no version requirement: {error}"
@@ -129,9 +132,12 @@ def _fail(name: str, requirements: Requirements, known: Known) -> Recipe:
     who, requirement = next(iter(wanted.items()))
     if who == DEPLOYMENT:
         raise ResolutionError(f"no recipe of {name} {requirement} {known.where}{there_are}{refused}")
+    advice = "put one into the recipe directory"
+    if name.startswith(_PUBLIC):
+        advice = f"this host has none of AWS's own components: leave the dependency out, or {advice}"
     raise ResolutionError(
-        f"{who} depends on {name} {requirement}, of which there is no recipe {known.where}{there_are}; put one into "
-        f"the recipe directory{refused}"
+        f"{who} depends on {name} {requirement}, of which there is no recipe {known.where}{there_are}; "
+        f"{advice}{refused}"
     )
 
 
