@@ -41,7 +41,7 @@ def connect(host: ThreadedHost) -> Greengrass:
     services = ("aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy")
     access = {service: {"all": {"operations": ["*"], "resources": ["*"]}} for service in services}
     host.host.configuration.merge(COMPONENT, (), {"accessControl": access}, now_ms())
-    os.environ |= {SOCKET: str(host.host.socket_path), "SVCUID": host.host.issue_token(COMPONENT)}
+    os.environ |= {SOCKET: str(host.host.socket_path), "SVCUID": host.host.tokens.issue(COMPONENT)}
     adapter = Greengrass(lambda _: None)
     adapter.connect()
     adapter.listen(f"inspect/{DEFAULT_THING_NAME}/commands")

@@ -126,7 +126,7 @@ class Bench:
     def token(self, component: str, access_control: Any = ALL_ALLOWED) -> str:
         """A token for a component, which may do everything unless told otherwise."""
         self.configure(component, {"accessControl": access_control})
-        return self.host.issue_token(component)
+        return self.host.tokens.issue(component)
 
     def client(self, component: str, access_control: Any = ALL_ALLOWED) -> GreengrassCoreIPCClientV2:
         """The SDK's client, connected as a component."""

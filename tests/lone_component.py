@@ -63,7 +63,7 @@ def running(
     work.mkdir(exist_ok=True)
     defaults = QUICK | {"ModelDirectory": str(MODELS)} | configuration
     threaded.host.configuration.merge(INSPECTOR, (), defaults, now_ms())
-    given = environment(threaded, threaded.host.issue_token(INSPECTOR)) | (variables or {})
+    given = environment(threaded, threaded.host.tokens.issue(INSPECTOR)) | (variables or {})
     command = [*prefix, sys.executable, "-B", "-m", "inspector", "run"]
     output = work.with_name(f"{work.name}.log")
     with output.open("wb") as log:

@@ -21,6 +21,7 @@ from edgehost.profile import Profile
 from edgehost.recipe import Recipe, Step
 from edgehost.state import State
 from edgehost.variables import Scope, fill
+from edgehost.within import within
 
 STEADY_S = 1.0
 """How long a process must run to count as up: the nucleus looks at the components once a second."""
@@ -79,7 +80,7 @@ class Components:
     def remove(self, name: str) -> None:
         """Forget a component that is stopped; its token is void."""
         self.by_name.pop(name, None)
-        self._surroundings.revoke_token(name)
+        self._surroundings.tokens.revoke(name)
 
     def renew(self, name: str) -> None:
         """A component gets a new token, and is installed anew when it starts."""
@@ -164,7 +165,7 @@ class Components:
             if not is_started or "run" not in component.recipe.steps:
                 return
             try:
-                await asyncio.wait_for(component.one_of(_NOT_RUNNING), self._steady_s)
+                await within(self._steady_s, component.one_of(_NOT_RUNNING))
             except asyncio.TimeoutError:
                 return
         if state == State.BROKEN:

@@ -32,6 +32,7 @@ from edgehost.wire import (
     Wire,
     model_type,
 )
+from edgehost.within import within
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Connection:
         """What comes next, nothing at the end."""
         limit_s = self._wire.stall_s if decoder.is_amid_a_frame else None
         try:
-            return await asyncio.wait_for(self._reader.read(_READ_BYTES), limit_s)
+            return await within(limit_s, self._reader.read(_READ_BYTES))
         except asyncio.TimeoutError as error:
             raise FrameError(f"its rest did not come within {limit_s:g} s") from error
 

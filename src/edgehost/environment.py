@@ -8,9 +8,11 @@ sets it where that service runs, Lite where the recipe depends on it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from edgehost.tokens import Tokens
 
 DEFAULT_REGION = "us-east-1"
 # Of the developer's shell: a service manager starts the nucleus without them, and they would lead Python astray.
@@ -19,19 +21,18 @@ _LEFT_OUT = ("AWS_", "PYTHON", "PYTEST_", "VIRTUAL_ENV", "COVERAGE_", "COV_CORE_
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The host as a component sees it. ``issue_token`` gives a component its SVCUID, ``revoke_token`` ends it."""
+    """The host as a component sees it."""
 
     root: Path
     thing_name: str
     socket_path: Path
-    issue_token: Callable[[str], str]
-    revoke_token: Callable[[str], None]
+    tokens: Tokens
     nucleus_version: str
     region: str = DEFAULT_REGION
 
     def environment(self, component: str) -> dict[str, str]:
-        """The environment of a component's processes, with a new token."""
-        token = self.issue_token(component)
+        """The environment of a component's processes, with its token."""
+        token = self.tokens.issue(component)
         return {
             **inherited(os.environ),
             "SVCUID": token,

@@ -24,6 +24,7 @@ from edgehost.process import ScriptProcess
 from edgehost.recipe import Recipe, Step
 from edgehost.state import SETTLED, Progress, State
 from edgehost.upkeep import MAX_ERRORS, Errors, Upkeep
+from edgehost.within import within
 
 __all__ = ["MAX_ERRORS", "Component", "State", "StepFailedError", "Upkeep"]
 
@@ -250,16 +251,12 @@ class Component:
         process = await self._begin(name, step, state) if step else None
         if not step or not process:
             return 0
-        ended = asyncio.ensure_future(process.wait())
-        # Not wait_for, which before Python 3.12 forgets a cancellation that comes as the process ends.
         try:
-            done, _ = await asyncio.wait((ended,), timeout=step.timeout_s)
-        finally:
-            ended.cancel()
-        if not done:
-            raise StepFailedError(state, _late(name, step.timeout_s))
+            code = await within(step.timeout_s, process.wait())
+        except asyncio.TimeoutError:
+            raise StepFailedError(state, _late(name, step.timeout_s)) from None
         await self._end(process)
-        return ended.result()
+        return code
 
     async def _try(self, name: str, state: State) -> None:
         """Run a step to its end, whose failure changes nothing."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import fcntl
 import logging
-import secrets
 import shutil
 import tempfile
 from collections.abc import Coroutine, Iterable, Mapping
@@ -27,6 +26,7 @@ from edgehost.lifecycle import MAX_ERRORS, Component
 from edgehost.packages import Layout
 from edgehost.profile import CLASSIC, Profile
 from edgehost.store import ComponentStore
+from edgehost.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class EdgeHost:
         self._address = EmbeddedBroker().address if self.broker else parse_url(broker)
         self._max_errors = max_errors
         self._steady_s = steady_s
-        self._tokens: dict[str, str] = {}
+        self.tokens = Tokens(keeps=profile.keeps_tokens)
         self.components: dict[str, Component] = {}
         self._deploying = asyncio.Lock()
         self._deployments: set[asyncio.Task[None]] = set()
@@ -100,31 +100,11 @@ class EdgeHost:
         """How to connect to it."""
         return self._address
 
-    def issue_token(self, component: str) -> str:
-        """The SVCUID of a component: a new one, and those issued to it before are void, or the one that it keeps."""
-        if self.profile.keeps_tokens and (kept := self._kept_token(component)):
-            return kept
-        self.revoke_token(component)
-        token = secrets.token_hex(8).upper()
-        self._tokens[token] = component
-        return token
-
-    def token_owner(self, token: str) -> str | None:
-        """The component that a valid token was issued to."""
-        return self._tokens.get(token)
-
-    def revoke_token(self, component: str) -> None:
-        """No connection is accepted for the component any more."""
-        self._tokens = {token: name for token, name in self._tokens.items() if name != component}
-
     def void_tokens(self) -> None:
         """No token issued until now is good any more; a process that is started from now on gets another."""
-        self._tokens = {}
+        self.tokens.void()
         for component in self.components.values():
             component.environment = self._surroundings().environment(component.name)
-
-    def _kept_token(self, component: str) -> str | None:
-        return next((token for token, name in self._tokens.items() if name == component), None)
 
     def authorize(self, component: str, service: str, operation: str, resource: str) -> bool:
         """Whether the component's accessControl, as it is in its configuration now, allows the operation."""
@@ -320,8 +300,7 @@ class EdgeHost:
             self.root,
             self.thing_name,
             self.socket_path,
-            self.issue_token,
-            self.revoke_token,
+            self.tokens,
             self.profile.version,
         )
 
@@ -338,7 +317,7 @@ class EdgeHost:
         self.socket_path = self._short_socket_path()
         self.faults = Faults(self, self.profile.daemons)
         operations = {name: self.faults.around(handler) for name, handler in self.services.operations.items()}
-        self.ipc = IpcServer(self.socket_path, self.token_owner, operations, self.profile.wire)
+        self.ipc = IpcServer(self.socket_path, self.tokens.owner, operations, self.profile.wire)
         await self.ipc.start()
         self._exit.push_async_callback(self.ipc.stop)
 

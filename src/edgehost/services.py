@@ -12,6 +12,7 @@ from edgehost.broker import BrokerAddress
 from edgehost.call import Handler
 from edgehost.configuration import ConfigurationStore
 from edgehost.lifecycle import Component
+from edgehost.tokens import Tokens
 
 
 class Host(Protocol):
@@ -19,15 +20,13 @@ class Host(Protocol):
 
     thing_name: str
     configuration: ConfigurationStore
+    tokens: Tokens
 
     def authorize(self, component: str, service: str, operation: str, resource: str) -> bool:
         """Whether the component's accessControl, as it is in its configuration now, allows the operation."""
 
     def find_component(self, name: str) -> Component | None:
         """A deployed component."""
-
-    def token_owner(self, token: str) -> str | None:
-        """The component that a valid token was issued to."""
 
     async def restart_component(self, name: str) -> None:
         """Stop a component, start it again, and wait until it is RUNNING, FINISHED or BROKEN."""

@@ -161,7 +161,7 @@ class Stage:
     def _outgoing(self, payload: Payload) -> Payload:
         text = re.sub(r'"(com\.(?:me|other))"', rf'"\1{self._suffix}"', json.dumps(payload))
         if '"TOKEN"' in text:
-            text = text.replace('"TOKEN"', json.dumps(self.bench.host.issue_token(self._named("com.me"))))
+            text = text.replace('"TOKEN"', json.dumps(self.bench.host.tokens.issue(self._named("com.me"))))
         return dict(json.loads(text))
 
     def _incoming(self, payload: Any) -> Any:

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from deploying import FOREVER, Deploying
-from edgehost.control import ControlError, send
 from edgehost.deployment import DeploymentError
 from edgehost.durable import DamagedFileError
 from edgehost.process import group_is_alive
 from edgehost.profile import PROFILES, Profile
+from edgehost.running_host import ControlError, send
 from edgehost.state import State
 from edgehost.thread import run_in_thread
 from ipc_bench import DEADLINE_S, Bench

@@ -120,7 +120,7 @@ def probe(tmp_path: Path) -> Iterator[Bench]:
         threaded.call(threaded.host.iot_core.online.wait(), DEADLINE_S)
         bench = Bench(threaded, clients)
         bench.configure(PROBE, CONFIGURATION)
-        bench.host._tokens[TOKEN] = PROBE
+        bench.host.tokens._tokens[PROBE] = TOKEN
         yield bench
 
 

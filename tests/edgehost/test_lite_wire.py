@@ -94,7 +94,7 @@ def test_a_name_beside_the_token_must_be_its_own(bench: Bench, name: str, is_acc
 
 def test_a_component_keeps_its_token(bench: Bench) -> None:
     """As long as the daemon that issued it runs."""
-    assert bench.host.issue_token("com.a") == bench.host.issue_token("com.a")
+    assert bench.host.tokens.issue("com.a") == bench.host.tokens.issue("com.a")
 
 
 def test_replies_leave_their_streams_open(client: RawClient) -> None:

@@ -43,7 +43,7 @@ def test_refused_handshake_is_answered_then_closed(bench, payload: bytes | None,
 def test_revoked_token_is_refused(bench) -> None:
     """A new token voids the one before it."""
     old = bench.token("com.a")
-    bench.host.issue_token("com.a")
+    bench.host.tokens.issue("com.a")
     client = bench.raw()
     assert client.connect(old).headers[":message-flags"] == 0
 

@@ -62,7 +62,7 @@ def adapter(
     host: ThreadedHost, mail: queue.SimpleQueue, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Greengrass]:
     monkeypatch.setenv(greengrass.SOCKET, str(host.host.socket_path))
-    monkeypatch.setenv("SVCUID", host.host.issue_token(COMPONENT))
+    monkeypatch.setenv("SVCUID", host.host.tokens.issue(COMPONENT))
     connected = Greengrass(mail.put)
     connected.connect()
     yield connected
@@ -107,7 +107,7 @@ def test_commands_are_delivered(adapter: Greengrass, mail: queue.SimpleQueue, ho
     """A message on the command topic arrives as mail, bytes as they are."""
     adapter.listen(COMMANDS)
     host.host.configuration.merge("com.example.Sender", (), {"accessControl": access("*")}, now_ms())
-    token = host.host.issue_token("com.example.Sender")
+    token = host.host.tokens.issue("com.example.Sender")
     sender = GreengrassCoreIPCClientV2(connect(ipc_socket=str(host.host.socket_path), authtoken=token))
     sender.publish_to_iot_core(topic_name=COMMANDS, qos="1", payload=b"\x00ask")
     sender.close()

@@ -302,7 +302,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadedHost]:
 @pytest.fixture
 def adapter(host: ThreadedHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[Greengrass]:
     monkeypatch.setenv(greengrass.SOCKET, str(host.host.socket_path))
-    monkeypatch.setenv("SVCUID", host.host.issue_token(COMPONENT))
+    monkeypatch.setenv("SVCUID", host.host.tokens.issue(COMPONENT))
     connected = Greengrass(lambda _: None)
     connected.connect()
     yield connected
@@ -354,7 +354,7 @@ def test_one_that_greengrass_lite_hangs_up_on_is_parked(
     too_large = "eyJzZXEiOjV9"  # base64 of {"seq":5}
     monkeypatch.setitem(host.host.ipc._operations, "PublishToIoTCore", publish)  # type: ignore[arg-type]
     monkeypatch.setenv(greengrass.SOCKET, str(host.host.socket_path))
-    monkeypatch.setenv("SVCUID", host.host.issue_token(COMPONENT))
+    monkeypatch.setenv("SVCUID", host.host.tokens.issue(COMPONENT))
     mail: queue.SimpleQueue[Any] = queue.SimpleQueue()
     adapter = Greengrass(mail.put)
     adapter.connect()

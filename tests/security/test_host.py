@@ -62,7 +62,7 @@ async def disconnect_all(edge: Edge) -> None:
 
 
 async def revoke(edge: Edge) -> None:
-    edge.host.revoke_token(INSPECTOR)
+    edge.host.tokens.revoke(INSPECTOR)
 
 
 @pytest.mark.parametrize("fault", ["refused", "no socket", "silent", "garbage"])

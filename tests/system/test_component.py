@@ -65,7 +65,7 @@ def test_the_line_hears_the_same_bytes_locally(edge: Edge):
     """A component on the device hears over the local topic what AWS IoT Core hears."""
     access = {"aws.greengrass.ipc.pubsub": {"p": {"operations": ["*"], "resources": ["*"]}}}
     edge.host.configuration.merge("com.example.Gate", (), {"accessControl": access}, now_ms())
-    token = edge.host.issue_token("com.example.Gate")
+    token = edge.host.tokens.issue("com.example.Gate")
     client = GreengrassCoreIPCClientV2(connect(ipc_socket=str(edge.host.socket_path), authtoken=token))
     heard: list[bytes] = []
     client.subscribe_to_topic(

@@ -12,6 +12,7 @@ from typing import Any
 from edgehost.call import Call, Handler
 from edgehost.configuration import ConfigurationStore, KeyPath, Leaf, StaleUpdateError, plain
 from edgehost.errors import FailedUpdateConditionCheckError, InvalidArgumentsError, ResourceNotFoundError
+from edgehost.within import within
 
 _RESTRICTED = "accessControl"
 
@@ -97,7 +98,7 @@ class ConfigurationService:
         event = {"configuration": configuration, "deploymentId": deployment}
         validator.send("ValidateConfigurationUpdateEvents", {"validateConfigurationUpdateEvent": event})
         try:
-            report = await asyncio.wait_for(waiting, timeout_s)
+            report = await within(timeout_s, waiting)
         except asyncio.TimeoutError:
             return f"it sent no validity report within {timeout_s:g} s"
         finally:

@@ -96,7 +96,7 @@ class ComponentService:
             raise UnauthorizedError("Component does not have access to token verification IPC command.")
         if not isinstance(token := call.request.get("token"), str):
             raise ServiceError(_INVALID)
-        if self._host.token_owner(token) is None:
+        if self._host.tokens.owner(token) is None:
             raise InvalidTokenError("Invalid token used by stream manager when trying to authorize.")
         return {"isValid": True}
 
