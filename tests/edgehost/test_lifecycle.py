@@ -283,6 +283,16 @@ async def test_recover_that_fails_changes_nothing(started: New) -> None:
         assert component.pid is None
 
 
+async def test_lite_waits_before_it_tries_again_and_before_it_kills(started: New) -> None:
+    """A second after a failure, two minutes after SIGTERM; classic tries at once and kills after five seconds."""
+    assert (LITE.upkeep.stop_grace_s, CLASSIC.upkeep.stop_grace_s) == (120, 5)
+    async with started(upkeep=LITE.upkeep, run="exit 1") as component:
+        await asyncio.wait_for(component.reached(State.ERRORED), 10)
+        failed = asyncio.get_running_loop().time()
+        await asyncio.wait_for(component.reached(State.STARTING), 10)
+        assert asyncio.get_running_loop().time() - failed >= 0.9
+
+
 async def test_run_that_takes_longer_than_its_timeout_is_an_error_on_classic(started: New) -> None:
     """The process is ended; on Lite Timeout says how long it may take to stop."""
     async with started(run=Step(FOREVER, 0.05, {})) as component:
