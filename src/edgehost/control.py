@@ -55,7 +55,6 @@ class ControlServer:
         }
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._deployments: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> ControlServer:
         self._path.unlink(missing_ok=True)
@@ -68,10 +67,9 @@ class ControlServer:
     async def __aexit__(self, *_: object) -> None:
         if self._server:
             self._server.close()
-            tasks = self._tasks | self._deployments
-            for task in tasks:
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
         about_file(self._host.root).unlink(missing_ok=True)
@@ -135,7 +133,7 @@ class ControlServer:
             "spooled_messages": len(host.iot_core.spool or ()),
             "logs": str(Layout(host.root).logs()),
             "faults": host.faults.in_force(),
-            "deploying": bool(self._deployments),
+            "deploying": host.is_deploying,
             "last_deployment": host.last_deployment(),
             "components": host.status(),
         }
@@ -154,21 +152,17 @@ class ControlServer:
         deployment = asyncio.ensure_future(
             self._host.deploy(places[0], places[1], versions, config, remove=remove, policy=policy)
         )
-        self._deployments.add(deployment)
-        deployment.add_done_callback(self._deployment_over)
         told: list[dict[str, Any]] | None = None
-        while not deployment.done():
-            if (components := self._host.status()) != told:
-                yield {"components": components}
-                told = components
-            await asyncio.wait((deployment,), timeout=_LOOK_AGAIN_S)
+        try:
+            while not deployment.done():
+                if (components := self._host.status()) != told:
+                    yield {"components": components}
+                    told = components
+                await asyncio.wait((deployment,), timeout=_LOOK_AGAIN_S)
+        finally:
+            deployment.cancel()  # the waiting alone
         yield {"components": self._host.status(), "deployment": self._host.last_deployment()}
         deployment.result()
-
-    def _deployment_over(self, deployment: asyncio.Task[None]) -> None:
-        self._deployments.discard(deployment)
-        if not deployment.cancelled() and (error := deployment.exception()):
-            log.warning("a deployment failed: %s", str(error).partition("\n")[0])
 
     async def _component(self, action: str, name: str) -> dict[str, Any]:
         """Start, stop or restart a component; return how it is then."""

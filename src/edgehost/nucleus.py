@@ -148,6 +148,11 @@ class EdgeHost:
         deployment.add_done_callback(self._deployment_over)
         await asyncio.shield(deployment)
 
+    @property
+    def is_deploying(self) -> bool:
+        """Whether a deployment is under way, or waits for its turn."""
+        return bool(self._deployments)
+
     async def configure(self, name: str, values: Mapping[str, Any]) -> None:
         """Deploy configuration alone, to a component that is deployed. Raises what ``deploy`` does."""
         self.component(name)
@@ -245,7 +250,8 @@ class EdgeHost:
     def _deployment_over(self, deployment: asyncio.Task[None]) -> None:
         self._deployments.discard(deployment)
         if not deployment.cancelled() and (error := deployment.exception()):
-            log.info("a deployment failed: %s", error)  # whoever asked for it may be gone
+            # whoever asked for it may be gone
+            log.warning("a deployment failed: %s", str(error).partition("\n")[0])
 
     async def _start(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,8 @@ async def within(seconds: float | None, awaitable: Awaitable[T]) -> T:
 
     As ``asyncio.wait_for``, which before Python 3.12 forgets a cancellation that comes together with the result.
     """
+    if seconds is None:
+        return await awaitable
     awaited = asyncio.ensure_future(awaitable)
     try:
         done, _ = await asyncio.wait((awaited,), timeout=seconds)

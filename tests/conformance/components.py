@@ -75,7 +75,7 @@ def _states() -> list[Case]:
 
 
 def _updates() -> list[Case]:
-    subscribes, _ = rows("SubscribeToComponentUpdates", CLASSIC, _AGENT)
+    subscribes, subscribe_refuses = rows("SubscribeToComponentUpdates", CLASSIC, _AGENT)
     _, defer_refuses = rows("DeferComponentUpdate", CLASSIC, _AGENT)
     before = {"preUpdateEvent": {"deploymentId": "d", "isGgcRestarting": False}}
     after = {"postUpdateEvent": {"deploymentId": "d"}}
@@ -91,6 +91,12 @@ def _updates() -> list[Case]:
             after=(Deployment({"Number": 2}, (wait, go_on)),),
             events=(before, before, after),
         ),
+        subscribe_refuses(
+            "failed",
+            {},
+            "ResourceNotFoundError",
+            "Service with given name not found currently in Greengrass",
+        ),
         defer_refuses(
             "invalid",
             {"deploymentId": "d", "recheckAfterMs": 1},
@@ -103,6 +109,7 @@ def _updates() -> list[Case]:
             {"deploymentId": "d", "recheckAfterMs": 1},
             "ServiceError",
             "Time limit to respond to PreComponentUpdateEvent exceeded",
+            deployed=("com.me",),
             before=(Request("SubscribeToComponentUpdates", {}),),
         ),
     ]

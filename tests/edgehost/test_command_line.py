@@ -32,11 +32,14 @@ ComponentName: com.example.Hello
 ComponentVersion: 1.0.0
 ComponentConfiguration: {DefaultConfiguration: {Greeting: hello}}
 Manifests:
-  - Lifecycle:
-      install: test '{configuration:/Greeting}' != fail || { echo no greeting >&2; exit 1; }
+  - Platform: {os: linux, runtime: "*"}
+    Artifacts: []
+    Lifecycle:
+      install: if test '{configuration:/Greeting}' = fail; then echo no greeting >&2; exit 1; fi
       run: echo {configuration:/Greeting} world; while true; do sleep 0.05; done
 """
 SLOW = """
+RecipeFormatVersion: "2020-01-25"
 ComponentName: com.example.Slow
 ComponentVersion: 1.0.0
 Manifests:

@@ -92,7 +92,8 @@ class Stage:
         host = self.bench.host
         names = [self._named(name) for name in ("com.me", "com.other")]
         if deployed := [name for name in names if host.find_component(name)]:
-            await host.deploy(None, None, {}, remove=deployed)
+            # a subscriber whose connection is closing may still be asked
+            await host.deploy(None, None, {}, remove=deployed, answer_timeout_s=1)
         for name in names:
             host.configuration.remove(name)
 

@@ -43,6 +43,8 @@ class UpdateService:
 
     async def subscribe(self, call: Call) -> dict[str, Any]:
         """Tell the caller before and after updates."""
+        if self._component(call.component) is None:
+            raise ResourceNotFoundError("Service with given name not found currently in Greengrass")
         self._subscribers.add(call)
         call.on_end(lambda: self._subscribers.discard(call))
         return {}
