@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edgehost.broker import parse_url
+from edgehost.profile import CLASSIC, LITE, Profile
 from edgehost.thread import ThreadedHost, run_in_thread
 from mosquitto_broker import until
 
@@ -23,6 +25,10 @@ VERSION = "0.1.0"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 QUICK = {"SettleMilliseconds": 50, "RescanSeconds": 0.5, "AuditShare": 0, "ReviewRepeatedFrames": False}
 """Most tests drop one picture under many names."""
+
+only_classic = pytest.mark.parametrize("profile", [CLASSIC], ids=["classic"])
+only_lite = pytest.mark.parametrize("profile", [LITE], ids=["lite"])
+about_images = only_classic
 
 
 class Edge:
@@ -113,14 +119,14 @@ class Edge:
 
 
 @contextmanager
-def edge_host(root: Path, build: Path, device_venv: Path, broker: str = "embedded") -> Iterator[Edge]:
+def edge_host(root: Path, build: Path, device_venv: Path, profile: Profile) -> Iterator[Edge]:
     """A host below ``root`` whose component finds its virtual environment made, and a subscriber."""
     work = root / "work" / INSPECTOR
     work.mkdir(parents=True, exist_ok=True)
     environment = device_venv.resolve()
     if not (work / environment.name).exists():
         (work / environment.name).symlink_to(environment)
-    with run_in_thread(root, broker=broker) as threaded, subscribed(threaded.host.broker_url) as subscriber:
+    with run_in_thread(root, profile=profile) as threaded, subscribed(threaded.host.broker_url) as subscriber:
         edge = Edge(threaded, build, subscriber)
         subscriber.subscribe("inspect/#", qos=1)
         yield edge
