@@ -55,4 +55,4 @@ docs: venv ## write the generated documentation
 	"$(BIN)/python" tools/reference.py
 
 clean: ## remove what the targets made, the environments excepted
-	rm -rf greengrass-build models/greengrass-build .demo
+	rm -rf greengrass-build models/greengrass-build .demo .demo-lite
