@@ -181,7 +181,6 @@ SURROUNDINGS: Mapping[str, Fault] = {
     "broker unreachable": broker_unreachable,
     "IPC cut": ipc_cut,
     "IPC slow": ipc_slow,
-    "spool full": spool_full,
     **{
         f"error {answer}": error(answer)
         for answer in (
@@ -198,6 +197,12 @@ SURROUNDINGS: Mapping[str, Fault] = {
     "clock an hour ahead": clock(HOUR_S),
     "clock an hour back": clock(-HOUR_S),
 }
+"""What every nucleus suffers from."""
+OWN: Mapping[str, Mapping[str, Fault]] = {
+    "classic": {"spool full": spool_full},
+    "lite": {},
+}
+"""What only one nucleus suffers from."""
 KILLS: Mapping[str, Fault] = {
     "kill -9 between effects": component_cut,
     "kill -9 of the component": component_killed,
