@@ -95,10 +95,13 @@ class Edge:
     def command(self, document: Any) -> dict[str, Any]:
         """Send a command and return the response to it."""
         known = len(self.responses)
-        payload = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self._subscriber.publish(f"inspect/{self.host.thing_name}/commands", payload, qos=1)
+        self.send(document if isinstance(document, bytes) else json.dumps(document).encode())
         until(lambda: len(self.responses) > known, "the component answers")
         return self.responses[known]
+
+    def send(self, command: bytes) -> None:
+        """Send a command without waiting for anything."""
+        self._subscriber.publish(f"inspect/{self.host.thing_name}/commands", command, qos=1)
 
     def wait_for_results(self, count: int) -> list[dict[str, Any]]:
         until(lambda: len(self.results) >= count, f"{count} results arrive, not only {self.verdicts()}", 30)
@@ -112,6 +115,14 @@ class Edge:
     def wait_until_settled(self) -> None:
         """Nothing is claimed any more."""
         until(lambda: not list(self.images.rglob(".claimed/*/*")), "every claimed file is settled")
+
+    def wait_until_nothing_waits(self) -> None:
+        """All that was decided is published."""
+
+        def is_empty() -> bool:
+            return self.command({"command": "status"})["error"] is None and self.statuses[-1]["outbox"] == 0
+
+        until(is_empty, "the outbox is empty")
 
     def verdicts(self) -> dict[str, tuple[str, tuple[str, ...]]]:
         """Verdict and reasons by image name."""
