@@ -46,8 +46,8 @@ CHORES_S = 1.0
 """How often housekeeping takes a turn, and alarms are looked for."""
 POLL_S = 30.0
 """How often the configuration is read unasked: Greengrass Lite loses subscriptions silently."""
-RENEWAL_S = 600.0
-"""How often the subscription to commands is renewed, for the same reason."""
+RENEWAL_S = 60.0
+"""How often the subscription to commands is renewed, for the same reason: so long a consumer may ask in vain."""
 MAX_REASON = 1_000
 """Characters of a reason or an error in a message: Greengrass Lite closes the connection at about 7 kB."""
 MAX_COMMANDS = 100

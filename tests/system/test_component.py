@@ -385,7 +385,9 @@ def works_with_the_last_valid_one(edge: Edge) -> None:
     edge.drop(DOUBTFUL, "a.jpg")
     assert edge.wait_for_results(1)[0]["verdict"] == "fail"
     edge.deploy(ConfidenceThreshold=0.6, SourceMode="watch", MaxDetections=300)
-    until(lambda: not edge.statuses[-1]["alarms"] and not edge.statuses[-1]["settings_errors"], "it is in force")
+    until(
+        lambda: not edge.statuses[-1]["alarms"] and not edge.statuses[-1]["settings_errors"], "it is in force"
+    )
     edge.drop(DOUBTFUL, "b.jpg")
     until(lambda: "b.jpg" in edge.verdicts(), "the second verdict")
     assert edge.verdicts()["b.jpg"][0] == "review"

@@ -32,8 +32,9 @@ IMAGES_PER_SECOND = 8.0
 BASES = {"short": 96, "long": 320}
 INTERRUPTED = 130
 DRAIN_S = 180
-QUIET_S = 60
-"""When nothing new has come for so long, nothing will."""
+QUIET_S = 100
+"""When nothing new has come for so long, nothing will. Longer than Greengrass Lite's loss of a subscription keeps the
+component from hearing what it is asked for."""
 _LONG_MINUTES = 10
 _TELL_S = {True: 0.5, False: 5.0}
 _BROKER = "allow_anonymous true\npersistence true\npersistence_location {}/"
