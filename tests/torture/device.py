@@ -67,10 +67,10 @@ class Device:
             _persist(self._start_host, "the host starts")
             _persist(self._deploy, "the components are deployed")
 
-    def fault(self, name: str, **given: Any) -> list[str]:
+    def fault(self, fault: str, /, **given: Any) -> list[str]:
         """Inject one of the host's faults; those in force."""
         with self._lock:
-            return send(self.root, "fault", fault=name, given=given)
+            return send(self.root, "fault", fault=fault, given=given)
 
     def kill_component(self) -> None:
         """kill -9; the host starts it again."""
