@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from edge import held, only_classic, only_lite
+from edgehost.broker import EMBEDDED
 from edgehost.configuration import now_ms
 from edgehost.profile import CLASSIC, Profile
 from edgehost.thread import ThreadedHost, run_in_thread
@@ -32,7 +34,8 @@ from inspector.shell.greengrass import (
     TokenRefusedError,
 )
 from inspector_fakes import DEADLINE_S
-from mosquitto_broker import until
+from late_line import late_line
+from mosquitto_broker import Mosquitto, until
 
 COMPONENT = "com.example.Probe"
 RESULTS, COMMANDS = "inspect/edgehost-1/results", "inspect/edgehost-1/commands"
@@ -48,8 +51,22 @@ CONFIGURATION = {"Threshold": 0.5, "accessControl": access(RESULTS, COMMANDS)}
 
 
 @pytest.fixture
-def host(tmp_path_factory: pytest.TempPathFactory, profile: Profile) -> Iterator[ThreadedHost]:
-    with run_in_thread(tmp_path_factory.mktemp("host"), profile=profile) as threaded:
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The embedded one; or where a test says ``far``, one that acknowledges within LINGER_S, but not at once."""
+    if not hasattr(request, "param"):
+        yield EMBEDDED
+        return
+    near = Mosquitto(tmp_path)
+    near.start()
+    with late_line(near.port, greengrass.LINGER_S * 0.4) as url:
+        yield url
+    near.stop()
+
+
+@pytest.fixture
+def host(tmp_path_factory: pytest.TempPathFactory, profile: Profile, broker: str) -> Iterator[ThreadedHost]:
+    with run_in_thread(tmp_path_factory.mktemp("host"), profile=profile, broker=broker) as threaded:
+        threaded.call(threaded.host.iot_core.online.wait(), 10)
         threaded.host.configuration.merge(COMPONENT, (), CONFIGURATION, now_ms())
         yield threaded
 
@@ -252,8 +269,11 @@ def test_the_largest_result_fits_into_a_frame_under_the_longest_name(
     assert mail.empty()
 
 
+@pytest.mark.parametrize("broker", ["far"], indirect=True)
 def test_results_of_every_size_are_never_too_much(adapter: Greengrass):
-    """As fast as there is room, small ones and the largest: no publish fails, on Greengrass Lite neither."""
+    """As fast as there is room, small ones and the largest, to a broker that is far away: no publish fails, on
+    Greengrass Lite neither."""
+    adapter.listen(COMMANDS)
     replies, sizes = [], [100, 7_000, 1_400, 500, 3_000] * 8
     for size in sizes:
         reply: list[Future[None]] = []
