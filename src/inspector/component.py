@@ -253,11 +253,9 @@ class Component:
         """Leave the last valid configuration in force: at a start it comes from the disk, if there is one."""
         self._settings_errors = errors
         recalled = None if self._settings else last_valid.recall(self._work)
-        is_one_left = self._settings or recalled
+        has_one = self._settings or recalled
         meaning = (
-            "the last valid one is in force"
-            if is_one_left
-            else "nothing is inspected: there was no valid one"
+            "the last valid one is in force" if has_one else "nothing is inspected: there was no valid one"
         )
         extra = {"errors": "; ".join(errors), "meaning": meaning, "fix": "deploy a valid one"}
         log.error("configuration refused", extra=extra)
