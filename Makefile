@@ -38,8 +38,8 @@ test: venv ## every test but those that need the models extra
 test-models: venv-models ## the tests against Ultralytics
 	".venv-models/bin/python" -m pytest -m models $(ARGS)
 
-torture: venv ## faults injected into the real component, loss counted; MINUTES=30: the long run, SEED=N repeats one
-	@PYTHONPATH=src:tests "$(BIN)/python" -m torture --minutes $(or $(MINUTES),2) $(if $(SEED),--seed $(SEED))
+torture: venv ## faults injected into the real component, loss counted; MINUTES=30: the long run, PROFILE=lite: on Greengrass Lite, SEED=N repeats one
+	@PYTHONPATH=src:tests "$(BIN)/python" -m torture --minutes $(or $(MINUTES),2) --profile $(or $(PROFILE),classic) $(if $(SEED),--seed $(SEED))
 
 check: venv ## lint, format, types, import rules, generated documentation
 	"$(BIN)/ruff" check .
@@ -55,4 +55,4 @@ docs: venv ## write the generated documentation
 	"$(BIN)/python" tools/reference.py
 
 clean: ## remove what the targets made, the environments excepted
-	rm -rf greengrass-build models/greengrass-build .demo
+	rm -rf greengrass-build models/greengrass-build .demo .demo-lite

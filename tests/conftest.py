@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge import Edge, edge_host
+from edgehost.profile import PROFILES, Profile
 from inspector.shell import outbox
 
 ROOT = Path(__file__).parents[1]
@@ -82,10 +83,18 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.fixture(params=PROFILES.values(), ids=PROFILES)
+def profile(request: pytest.FixtureRequest) -> Profile:
+    """The nucleus that is played: each in turn. Tests of what becomes of images alone are marked ``about_images`` and
+    have one, for it makes no difference there and deploying takes its time; what only one nucleus does is marked
+    ``only_classic`` or ``only_lite``, beside a counterpart for the other."""
+    return request.param
+
+
 @pytest.fixture
-def edge(tmp_path: Path, build: Path, device_venv: Path) -> Iterator[Edge]:
+def edge(tmp_path: Path, build: Path, device_venv: Path, profile: Profile) -> Iterator[Edge]:
     """A host on which nothing is deployed yet, and on which the real component runs as its recipe starts it."""
-    with edge_host(tmp_path / "root", build, device_venv) as host:
+    with edge_host(tmp_path / "root", build, device_venv, profile) as host:
         yield host
 
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edgehost.broker import parse_url
+from edgehost.profile import CLASSIC, LITE, Profile
 from edgehost.thread import ThreadedHost, run_in_thread
 from mosquitto_broker import until
 
@@ -23,6 +25,10 @@ VERSION = "0.1.0"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 QUICK = {"SettleMilliseconds": 50, "RescanSeconds": 0.5, "AuditShare": 0, "ReviewRepeatedFrames": False}
 """Most tests drop one picture under many names."""
+
+only_classic = pytest.mark.parametrize("profile", [CLASSIC], ids=["classic"])
+only_lite = pytest.mark.parametrize("profile", [LITE], ids=["lite"])
+about_images = only_classic
 
 
 class Edge:
@@ -89,10 +95,13 @@ class Edge:
     def command(self, document: Any) -> dict[str, Any]:
         """Send a command and return the response to it."""
         known = len(self.responses)
-        payload = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self._subscriber.publish(f"inspect/{self.host.thing_name}/commands", payload, qos=1)
+        self.send(document if isinstance(document, bytes) else json.dumps(document).encode())
         until(lambda: len(self.responses) > known, "the component answers")
         return self.responses[known]
+
+    def send(self, command: bytes) -> None:
+        """Send a command without waiting for anything."""
+        self._subscriber.publish(f"inspect/{self.host.thing_name}/commands", command, qos=1)
 
     def wait_for_results(self, count: int) -> list[dict[str, Any]]:
         until(lambda: len(self.results) >= count, f"{count} results arrive, not only {self.verdicts()}", 30)
@@ -107,20 +116,28 @@ class Edge:
         """Nothing is claimed any more."""
         until(lambda: not list(self.images.rglob(".claimed/*/*")), "every claimed file is settled")
 
+    def wait_until_nothing_waits(self) -> None:
+        """All that was decided is published."""
+
+        def is_empty() -> bool:
+            return self.command({"command": "status"})["error"] is None and self.statuses[-1]["outbox"] == 0
+
+        until(is_empty, "the outbox is empty")
+
     def verdicts(self) -> dict[str, tuple[str, tuple[str, ...]]]:
         """Verdict and reasons by image name."""
         return {each["image"]["name"]: (each["verdict"], tuple(each["reasons"])) for each in self.results}
 
 
 @contextmanager
-def edge_host(root: Path, build: Path, device_venv: Path, broker: str = "embedded") -> Iterator[Edge]:
+def edge_host(root: Path, build: Path, device_venv: Path, profile: Profile) -> Iterator[Edge]:
     """A host below ``root`` whose component finds its virtual environment made, and a subscriber."""
     work = root / "work" / INSPECTOR
     work.mkdir(parents=True, exist_ok=True)
     environment = device_venv.resolve()
     if not (work / environment.name).exists():
         (work / environment.name).symlink_to(environment)
-    with run_in_thread(root, broker=broker) as threaded, subscribed(threaded.host.broker_url) as subscriber:
+    with run_in_thread(root, profile=profile) as threaded, subscribed(threaded.host.broker_url) as subscriber:
         edge = Edge(threaded, build, subscriber)
         subscriber.subscribe("inspect/#", qos=1)
         yield edge

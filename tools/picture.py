@@ -14,7 +14,7 @@ from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from edgehost.demo import CHECKOUT, RECORD, where_to_look
+from edgehost.demo import CHECKOUT, RECORD, STATE, where_to_look
 from station.message import Received, read
 from station.tally import Tally
 from station.view import View
@@ -48,7 +48,7 @@ def draw(received: list[Received]) -> str:
     for message in received:
         for event in tally.receive(message):
             view.show(event)
-    view.end(tally.summary(), [], where_to_look())
+    view.end(tally.summary(), [], where_to_look(STATE))
     return console.export_svg(title="Edge Inspector", theme=MONOKAI, code_format=FRAME, unique_id="demo")
 
 
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--record", type=Path, default=RECORD, metavar="FILE", help="default: the last demo's"
+        "--record", type=Path, default=STATE / RECORD, metavar="FILE", help="default: the last demo's"
     )
     parser.add_argument("--output", type=Path, default=CHECKOUT / "docs" / "demo.svg", metavar="FILE")
     args = parser.parse_args(argv)

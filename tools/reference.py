@@ -38,7 +38,7 @@ HEADER = """\
 Set in the component's configuration, for example by a deployment's configuration update (merge). Every key has a
 default; an empty configuration is a valid one. Keys are matched without regard to case; numbers and booleans may
 come as strings. Unknown keys are ignored with a warning in the log. If anything is invalid, one message names every
-error, nothing of it is applied, and the last valid configuration stays in force.
+error, nothing of it is applied, and the last valid configuration stays in force, over a restart too.
 
 Every key is **live**: a change takes effect between two images, without restarting the process. (Greengrass Lite
 restarts a component whose configuration a deployment changes; that loses nothing either.) Relative paths start at

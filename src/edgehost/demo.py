@@ -38,8 +38,10 @@ from station.watch import watch
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD = CHECKOUT / "greengrass-build"
 STATE = CHECKOUT / ".demo"
-"""The host's root. It stays, and with it the component's virtual environment: the next demo starts at once."""
-RECORD = STATE / "results.jsonl"
+"""The host's root, another one for each nucleus but the first. It stays, and with it the component's virtual
+environment: the next demo starts at once."""
+RECORD = "results.jsonl"
+DEFAULT = CLASSIC.name
 INSPECTOR = "com.edgeinspector.Inspector"
 CAMERA = "top"
 PATIENCE_S = 60
@@ -93,7 +95,7 @@ class Run:
 
     def sum_up(self, view: View) -> None:
         """Print what it all came to."""
-        view.end(self.tally.summary(), self.expectation.missing(), where_to_look())
+        view.end(self.tally.summary(), self.expectation.missing(), where_to_look(self.host.root))
 
     def drop(self, view: RecordingView, over: threading.Event) -> None:
         """Let the camera take its pictures, until it is over.
@@ -130,6 +132,11 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def state(profile: str) -> Path:
+    """The root of a host that plays a nucleus: what one has installed and configured is none of the other's."""
+    return STATE if profile == DEFAULT else STATE.with_name(f"{STATE.name}-{profile}")
+
+
 def _build(terminal: Console) -> None:
     terminal.print("building both components", style="dim")
     build = [sys.executable, str(CHECKOUT / "tools" / "build.py"), "--output", str(BUILD)]
@@ -163,7 +170,7 @@ async def _demo(args: argparse.Namespace, terminal: Console) -> int:
     pictures = pictures_in(CHECKOUT / "sample_images")
     expectation = Expectation(frozenset(picture.name for picture in pictures))
     inbox: Inbox = queue.SimpleQueue()
-    async with EdgeHost(STATE, profile=PROFILES[args.profile]) as host:
+    async with EdgeHost(state(args.profile), profile=PROFILES[args.profile]) as host:
         topics = [f"inspect/{host.thing_name}/{kind}" for kind in ("results", "status")]
         with Subscription(locate(host.broker_url), topics, inbox) as subscription:
             if not await asyncio.to_thread(subscription.subscribed.wait, 10):
@@ -191,7 +198,7 @@ def _versions() -> dict[str, str]:
 
 async def _inspect(run: Run, terminal: Console) -> int:
     """Drop the pictures, show their verdicts; 0 when every picture has one."""
-    with RECORD.open("w") as file:
+    with (run.host.root / RECORD).open("w") as file:
         view = RecordingView(terminal, file)
         try:
             with view:
@@ -222,13 +229,13 @@ async def _watch_and_drop(run: Run, view: RecordingView) -> None:
         await asyncio.gather(*work)
 
 
-def where_to_look() -> list[str]:
-    """Where the demo left what it made."""
-    work = STATE / "work" / INSPECTOR
+def where_to_look(root: Path) -> list[str]:
+    """Where a demo left what it made."""
+    work = root / "work" / INSPECTOR
     places = {
-        RECORD: "the messages, one a line",
+        root / RECORD: "the messages, one a line",
         work / "kept": "images kept for relabelling, pre-labelled",
-        STATE / "logs" / f"{INSPECTOR}.log": "what the component logged",
+        root / "logs" / f"{INSPECTOR}.log": "what the component logged",
         CHECKOUT / "README.md": "how to configure it and deploy it to a real core device",
     }
     return ["where to look next:", *(f"  {what}: {_short(path)}" for path, what in places.items())]
@@ -258,7 +265,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--profile",
         choices=PROFILES,
-        default=CLASSIC.name,
+        default=DEFAULT,
         help="the nucleus that is played (default: %(default)s)",
     )
     parser.add_argument(

@@ -14,6 +14,7 @@ _FIX: Mapping[Alarm, str] = {
     "disk_low": "make room there, or lower ArchiveMaxMegabytes or DiskLowMegabytes; meanwhile images are removed",
     "ledger_full": "see in the log why results are not published, or raise LedgerMaxMegabytes",
     "ledger_replaced": "keep ledger.sqlite.damaged-*, and move it elsewhere; a new ledger was begun",
+    "configuration": "deploy a valid configuration; until then the last valid one is in force",
     "stalled": "see what the component waits for, a disk or a network mount; restart it if it stays so",
 }
 

@@ -4,6 +4,7 @@
 2. What is missing (Greengrass, a valid configuration, the ledger, the model, the image directory) leaves the
    component ``blocked``, with a reason, and is tried again; only what a restart must mend ends the process.
 3. A valid change of configuration takes effect between two frames: the line stops in order and starts anew.
+4. Of an invalid one nothing takes effect: the last valid one stays in force, over a restart too.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import msgspec
 from inspector import __version__
 from inspector.alarms import Alarms
 from inspector.core import command as commands
-from inspector.core.message import Status, StatusEvent, topic
+from inspector.core.message import Alarm, Status, StatusEvent, topic
 from inspector.core.naming import rfc3339
 from inspector.core.settings import Settings, SettingsError, parse
 from inspector.every import Every
 from inspector.examiner import Judged
 from inspector.ports import Blocked, Denied, LedgerBlocked, Refused, Unreachable
 from inspector.shell import greengrass as ipc
+from inspector.shell import last_valid
 from inspector.shell.greengrass import Greengrass
 from inspector.tally import Tally
 from inspector.works import Works
@@ -44,8 +46,8 @@ CHORES_S = 1.0
 """How often housekeeping takes a turn, and alarms are looked for."""
 POLL_S = 30.0
 """How often the configuration is read unasked: Greengrass Lite loses subscriptions silently."""
-RENEWAL_S = 600.0
-"""How often the subscription to commands is renewed, for the same reason."""
+RENEWAL_S = 60.0
+"""How often the subscription to commands is renewed, for the same reason: so long a consumer may ask in vain."""
 MAX_REASON = 1_000
 """Characters of a reason or an error in a message: Greengrass Lite closes the connection at about 7 kB."""
 MAX_COMMANDS = 100
@@ -77,6 +79,7 @@ class Component:
     """The component of one thing, in one work directory. ``run`` in the main thread; ``stop`` from anywhere."""
 
     def __init__(self, work: Path, thing: str) -> None:
+        self._work = work
         self._thing = thing
         self._mail: queue.SimpleQueue[Mail] = queue.SimpleQueue()
         self._greengrass = Greengrass(self._receive)
@@ -181,7 +184,9 @@ class Component:
         """A turn of housekeeping, then the alarms. Raises Blocked where the line must not go on."""
         if self._works.keep_house():
             self._chores.make_due()
-        if self._alarms.update(self._works.alarms() | {"no_images": self._no_images()}):
+        refused = "; ".join(self._settings_errors) if self._settings else None
+        own: dict[Alarm, str | None] = {"no_images": self._no_images(), "configuration": refused}
+        if self._alarms.update(self._works.alarms() | own):
             self._publish_status("alarm")
         self._works.check()
 
@@ -236,15 +241,28 @@ class Component:
         try:
             settings, warnings = parse(configuration)
         except SettingsError as error:
-            self._settings_errors = error.errors
-            log.error("configuration refused", extra={"errors": "; ".join(error.errors)})
-            if self._settings:
-                self._publish_status("configuration")
+            self._refuse(error.errors)
             return
         self._settings_errors = ()
         for warning in warnings:
             log.warning("configuration", extra={"warning": warning})
+        last_valid.keep(self._work, configuration)
         self._apply(settings)
+
+    def _refuse(self, errors: tuple[str, ...]) -> None:
+        """Leave the last valid configuration in force: at a start it comes from the disk, if there is one."""
+        self._settings_errors = errors
+        recalled = None if self._settings else last_valid.recall(self._work)
+        has_one = self._settings or recalled
+        meaning = (
+            "the last valid one is in force" if has_one else "nothing is inspected: there was no valid one"
+        )
+        extra = {"errors": "; ".join(errors), "meaning": meaning, "fix": "deploy a valid one"}
+        log.error("configuration refused", extra=extra)
+        if self._settings:
+            self._publish_status("configuration")
+        elif recalled:
+            self._apply(recalled)
 
     def _apply(self, settings: Settings) -> None:
         if settings == self._settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from inspector.component import Component, WorkFailed
 from inspector.core.settings import Settings
 from inspector.office import Office
 from inspector.ports import Blocked, LedgerBlocked
+from inspector.shell import last_valid
 from inspector_fakes import decision, eventually
 
 
@@ -95,3 +96,97 @@ def test_a_ledger_that_fails_while_the_component_says_why_it_is_blocked(
     component._block(Blocked("disk", "full", "make room there"))
     (status,) = statuses
     assert (status.event, status.reason, status.last_seq) == ("blocked", "disk: full; make room there", None)
+
+
+class Nucleus:
+    """Plays Greengrass for one component; ``configuration`` is what a deployment has left there."""
+
+    def __init__(self, component: Component, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.configuration: dict[str, Any] = {}
+        self.statuses: list[Any] = []
+        greengrass = component._greengrass
+        for name in ("connect", "report_running"):
+            monkeypatch.setattr(greengrass, name, lambda: None)
+        monkeypatch.setattr(greengrass, "listen", lambda topic, renew=False: None)
+        monkeypatch.setattr(greengrass, "configuration", lambda: dict(self.configuration))
+        monkeypatch.setattr(component, "_publish", lambda kind, message: self.statuses.append(message))
+
+
+VALID = {"ModelDirectory": "nowhere", "MaxDetections": 5, "DiskLowMegabytes": 0, "DiskFullMegabytes": 0}
+INVALID = VALID | {"MaxDetections": "many", "SourceMode": "sometimes"}
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[Component, Nucleus]]]:
+    """Starts a component in the same work directory, as after a restart, with a configuration."""
+    level, started = logging.getLogger().level, []
+
+    def begin(configuration: dict[str, Any]) -> tuple[Component, Nucleus]:
+        for component in started:
+            component._works.close()
+        component = Component(tmp_path, "line-3")
+        started.append(component)
+        nucleus = Nucleus(component, monkeypatch)
+        nucleus.configuration = configuration
+        component._connect()
+        return component, nucleus
+
+    yield begin
+    for component in started:
+        component._works.close()
+    logging.getLogger().setLevel(level)  # which the configuration sets
+
+
+def test_a_restart_over_an_invalid_configuration_works_with_the_last_valid_one(
+    start: Callable[..., tuple[Component, Nucleus]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Greengrass Lite restarts over any change and asks nothing before: what was in force stays in force, and that is
+    said in the log, in an alarm, and in every status; a valid configuration ends it."""
+    start(VALID)
+    component, nucleus = start(INVALID)
+    assert component._settings and component._settings.max_detections == 5
+    refused = next(each for each in caplog.records if each.message == "configuration refused")
+    assert refused.levelname == "ERROR"
+    assert "MaxDetections='many'" in refused.errors and "SourceMode='sometimes'" in refused.errors  # type: ignore[attr-defined]
+    assert "the last valid one is in force" in refused.meaning  # type: ignore[attr-defined]
+    component._keep_house()
+    (status,) = nucleus.statuses
+    assert (status.event, status.alarms, len(status.settings_errors)) == ("alarm", ("configuration",), 2)
+    component._read_configuration()
+    component._keep_house()
+    assert len(nucleus.statuses) == 1
+    nucleus.configuration = VALID | {"MaxDetections": 6}
+    component._read_configuration()
+    component._keep_house()
+    assert component._settings.max_detections == 6
+    assert (nucleus.statuses[-1].alarms, nucleus.statuses[-1].settings_errors) == ((), ())
+    component, _ = start(INVALID)
+    assert component._settings and component._settings.max_detections == 6
+
+
+def test_an_invalid_configuration_that_comes_while_it_works_is_an_alarm_too(
+    start: Callable[..., tuple[Component, Nucleus]],
+) -> None:
+    """What is in force is told in the same way, with or without a restart."""
+    component, nucleus = start(VALID)
+    nucleus.configuration = INVALID
+    component._read_configuration()
+    component._keep_house()
+    assert component._settings and component._settings.max_detections == 5
+    assert nucleus.statuses[-1].alarms == ("configuration",)
+
+
+@pytest.mark.parametrize("kept", [None, b"\x00\x00"], ids=["none", "damaged"])
+def test_without_a_last_valid_configuration_an_invalid_one_blocks(
+    start: Callable[..., tuple[Component, Nucleus]], tmp_path: Path, kept: bytes | None
+) -> None:
+    """Nothing is made up: blocked, with every error; no alarm, for nothing works on."""
+    if kept is not None:
+        (tmp_path / last_valid.NAME).write_bytes(kept)
+    component, nucleus = start(INVALID)
+    with pytest.raises(Blocked, match=r"configuration: MaxDetections='many'.*SourceMode='sometimes'.*deploy"):
+        component._complete()
+    component._keep_house()
+    assert nucleus.statuses == []

@@ -17,7 +17,8 @@ from mosquitto_broker import until
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in (ROOT / "sample_images").glob("*.jpg"))
-WORK = Path(".demo/work/com.edgeinspector.Inspector")
+STATE = {"classic": Path(".demo"), "lite": Path(".demo-lite")}
+INSPECTOR = "com.edgeinspector.Inspector"
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -31,8 +32,10 @@ def copy_checkout(target: Path, device_venv: Path) -> Path:
             (target / os.fsdecode(name)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / os.fsdecode(name))
     environment = device_venv.resolve()
-    (target / WORK).mkdir(parents=True)
-    (target / WORK / environment.name).symlink_to(environment)
+    for state in STATE.values():
+        work = target / state / "work" / INSPECTOR
+        work.mkdir(parents=True)
+        (work / environment.name).symlink_to(environment)
     return target
 
 
@@ -68,8 +71,8 @@ def output(tmp_path: Path) -> str:
     return (tmp_path / "out").read_text()
 
 
-def results(checkout: Path) -> list[dict]:
-    messages = map(json.loads, (checkout / ".demo" / "results.jsonl").read_text().splitlines())
+def results(root: Path) -> list[dict]:
+    messages = map(json.loads, (root / "results.jsonl").read_text().splitlines())
     return [message for message in messages if message["schema"] == "edge-inspector/result/1"]
 
 
@@ -86,16 +89,19 @@ def processes_below(directory: Path) -> list[str]:
     return found
 
 
-def test_every_sample_image_gets_its_verdict_also_when_run_twice(demo, checkout, tmp_path):
+@pytest.mark.parametrize("profile", STATE)
+def test_every_sample_image_gets_its_verdict_also_when_run_twice(demo, checkout, tmp_path, profile):
     seen: set[str] = set()
+    root = checkout / STATE[profile]
     for _ in range(2):
-        assert demo("--rate", "20").wait(120) == 0, output(tmp_path)
+        assert demo("--rate", "20", "--profile", profile).wait(120) == 0, output(tmp_path)
         text = output(tmp_path)
+        assert f"what the component logged: {STATE[profile]}/" in text
         assert f"{len(NAMES)} images: " in text
         assert all(name in text for name in NAMES)
         assert "\x1b" not in text
-        assert sorted(Path(result["image"]["path"]).name for result in results(checkout)) == NAMES
-        ids = {result["id"] for result in results(checkout)}
+        assert sorted(Path(result["image"]["path"]).name for result in results(root)) == NAMES
+        ids = {result["id"] for result in results(root)}
         assert not ids & seen, "the second run shows inspections of its own"
         seen |= ids
     assert processes_below(checkout) == []

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge import INSPECTOR, SAMPLES, VERSION, Edge, edge_host
+from edgehost.profile import Profile
 from mosquitto_broker import until
 
 # Python imports this before anything else; the component is started as its recipe says, and nothing of it ships.
@@ -47,8 +48,8 @@ def poisoned(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def edge(tmp_path: Path, poisoned: Path, device_venv: Path) -> Iterator[Edge]:
-    with edge_host(tmp_path / "root", poisoned, device_venv) as host:
+def edge(tmp_path: Path, poisoned: Path, device_venv: Path, profile: Profile) -> Iterator[Edge]:
+    with edge_host(tmp_path / "root", poisoned, device_venv, profile) as host:
         yield host
 
 

@@ -9,6 +9,7 @@ import time
 
 from rich.console import Console
 
+from edgehost.profile import CLASSIC, PROFILES
 from torture import enclosure
 from torture.cuts import EffectsChangedError
 from torture.device import CHECKOUT, DeviceError
@@ -18,7 +19,7 @@ _ABOUT = """Inject faults into the real component on the simulated host, and cou
 
 Exits with 1 when an image was lost, two contents conflict, a bad part passed, or what was held up did not follow."""
 _EXAMPLE = """examples:
-  make torture MINUTES=30
+  make torture MINUTES=30 PROFILE=lite
   PYTHONPATH=src:tests python -m torture --minutes 2 --seed 7"""
 RESULTS = CHECKOUT / "torture"
 NOT_POSSIBLE = 2
@@ -34,7 +35,8 @@ def main(argv: list[str]) -> int:
         return NOT_POSSIBLE
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return Run(RESULTS, arguments.minutes, arguments.seed, _terminal()).carry_out()
+        run = Run(RESULTS, arguments.profile, arguments.minutes, arguments.seed, _terminal())
+        return run.carry_out()
     except enclosure.NotPossibleError as error:
         print(f"torture: {error}", file=sys.stderr)
         return NOT_POSSIBLE
@@ -56,6 +58,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         description=_ABOUT,
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default=CLASSIC.name,
+        help="the nucleus that is played (default: %(default)s)",
     )
     parser.add_argument("--minutes", type=float, default=2, help="how long (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats a run's choices")

@@ -45,12 +45,15 @@ class DeviceError(Exception):
 class Device:
     """Runs ``edgehost run`` under ``root``; what it prints goes to ``log``. One thing at a time, behind one lock."""
 
-    def __init__(self, root: Path, build: Path, broker_url: str, control: cuts.Control, log: Path) -> None:
+    def __init__(
+        self, root: Path, profile: str, build: Path, broker_url: str, control: cuts.Control, log: Path
+    ) -> None:
         self.root = root
         self.work = root / "work" / INSPECTOR
         self.images = self.work / "images"
         self.kills = 0
         self.host_kills = 0
+        self._profile = profile
         self._build = build
         self._broker_url = broker_url
         self._control = control
@@ -64,10 +67,10 @@ class Device:
             _persist(self._start_host, "the host starts")
             _persist(self._deploy, "the components are deployed")
 
-    def fault(self, name: str, **given: Any) -> list[str]:
+    def fault(self, fault: str, /, **given: Any) -> list[str]:
         """Inject one of the host's faults; those in force."""
         with self._lock:
-            return send(self.root, "fault", fault=name, given=given)
+            return send(self.root, "fault", fault=fault, given=given)
 
     def kill_component(self) -> None:
         """kill -9; the host starts it again."""
@@ -108,7 +111,16 @@ class Device:
         return found["pid"] if found["state"] == "RUNNING" else None
 
     def _start_host(self) -> None:
-        options = ["--root", self.root, "--broker", self._broker_url, "--thing", THING]
+        options = [
+            "--root",
+            self.root,
+            "--profile",
+            self._profile,
+            "--broker",
+            self._broker_url,
+            "--thing",
+            THING,
+        ]
         limit = ["--max-errors", "1000000"]
         command = [*deprived(), sys.executable, "-m", "edgehost", "run", *options, *limit]
         with self._log.open("ab") as log:

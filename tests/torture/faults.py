@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 
+from edgehost.faults import DAEMON_AWAY_S
+from edgehost.profile import LITE
 from edgehost.running_host import ControlError
 from mosquitto_broker import Mosquitto
 from torture.camera import Camera
@@ -92,6 +94,17 @@ def spool_full(scene: Scene) -> int:
     scene.device.fault("spool-full", seconds=seconds)
     scene.stop.wait(seconds)
     return 0
+
+
+def daemon_restart(name: str) -> Fault:
+    """One of the processes that the nucleus is made of is away for a second; what depends on it dies in silence."""
+
+    def inject(scene: Scene) -> int:
+        scene.device.fault("daemon-restart", name=name)
+        scene.stop.wait(DAEMON_AWAY_S)
+        return 0
+
+    return inject
 
 
 def error(answer: str) -> Fault:
@@ -181,7 +194,6 @@ SURROUNDINGS: Mapping[str, Fault] = {
     "broker unreachable": broker_unreachable,
     "IPC cut": ipc_cut,
     "IPC slow": ipc_slow,
-    "spool full": spool_full,
     **{
         f"error {answer}": error(answer)
         for answer in (
@@ -198,6 +210,12 @@ SURROUNDINGS: Mapping[str, Fault] = {
     "clock an hour ahead": clock(HOUR_S),
     "clock an hour back": clock(-HOUR_S),
 }
+"""What every nucleus suffers from."""
+OWN: Mapping[str, Mapping[str, Fault]] = {
+    "classic": {"spool full": spool_full},
+    "lite": {f"restart of {name}": daemon_restart(name) for name in LITE.daemons},
+}
+"""What only one nucleus suffers from."""
 KILLS: Mapping[str, Fault] = {
     "kill -9 between effects": component_cut,
     "kill -9 of the component": component_killed,

@@ -32,8 +32,9 @@ IMAGES_PER_SECOND = 8.0
 BASES = {"short": 96, "long": 320}
 INTERRUPTED = 130
 DRAIN_S = 180
-QUIET_S = 60
-"""When nothing new has come for so long, nothing will."""
+QUIET_S = 100
+"""When nothing new has come for so long, nothing will. Longer than Greengrass Lite's loss of a subscription keeps the
+component from hearing what it is asked for."""
 _LONG_MINUTES = 10
 _TELL_S = {True: 0.5, False: 5.0}
 _BROKER = "allow_anonymous true\npersistence true\npersistence_location {}/"
@@ -42,8 +43,9 @@ _BROKER = "allow_anonymous true\npersistence true\npersistence_location {}/"
 class Run:
     """A run of so many minutes; what it leaves is in ``results``."""
 
-    def __init__(self, results: Path, minutes: float, seed: int, terminal: Console) -> None:
+    def __init__(self, results: Path, profile: str, minutes: float, seed: int, terminal: Console) -> None:
         self._results = results
+        self._profile = profile
         self._minutes = minutes
         self._seed = seed
         self._terminal = terminal
@@ -64,7 +66,7 @@ class Run:
         """Everything that runs is started here, and the faults that need rights are shown to be real."""
         self._exit.callback(self._progress.stop)
         say = self._terminal.print
-        say(f"torture: {self._minutes:g} minutes, seed {self._seed}", highlight=False)
+        say(f"torture: {self._minutes:g} minutes on {self._profile}, seed {self._seed}", highlight=False)
         shutil.rmtree(self._results, ignore_errors=True)
         self._results.mkdir(parents=True)
         disk = SmallDisk(self._results / "device", DISK_MB)
@@ -76,7 +78,8 @@ class Run:
         control = Control(self._results / "control")
         control.prepare()
         broker = self._new_broker()
-        self._device = Device(disk.path, build, broker.url, control, self._results / "host.log")
+        log = self._results / "host.log"
+        self._device = Device(disk.path, self._profile, build, broker.url, control, log)
         (self._results / "logs").mkdir()
         (disk.path / "logs").symlink_to(
             self._results / "logs"
@@ -112,7 +115,7 @@ class Run:
 
     def _torture(self) -> bool:
         """Camera, consumer and faults until the time is up, then the drain; whether everything has drained."""
-        self._schedule = Schedule(self._scene, self._seed)
+        self._schedule = Schedule(self._scene, self._seed, self._profile)
         over = threading.Event()
         camera = threading.Thread(target=self._camera.run, args=(over,), daemon=True)
         self._started_s = time.monotonic()
@@ -218,6 +221,7 @@ class Run:
         cuts = self._scene.cuts
         return {
             "kills": self._kills(),
+            "profile": self._profile,
             "seconds": round(self._seconds),
             "seed": self._seed,
             "machine": report.machine(),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from torture.account import Injected
-from torture.faults import KILLS, PASSING, SURROUNDINGS, Fault, Scene
+from torture.faults import KILLS, OWN, PASSING, SURROUNDINGS, Fault, Scene
 
 # Of ten kills so many come between two effects, at a random moment, and to the host.
 _KILLS = ("cut", "cut", "cut", "random", "cut", "cut", "cut", "host", "cut", "cut")
@@ -20,15 +20,16 @@ _KILL_PAUSE_S = (1.5, 3.5)
 
 
 class Schedule:
-    """Injects faults from ``start`` until ``stop``; what it did is in ``injected``."""
+    """Injects the faults of one nucleus from ``start`` until ``stop``; what it did is in ``injected``."""
 
-    def __init__(self, scene: Scene, seed: int) -> None:
+    def __init__(self, scene: Scene, seed: int, profile: str) -> None:
         self.injected: list[Injected] = []
         self.under_way: dict[str, str] = {}
         self.failure: Exception | None = None
         self._scene = scene
+        around = {**SURROUNDINGS, **OWN[profile]}
         self._lanes = [
-            self._lane("surroundings", SURROUNDINGS, _surroundings(random.Random(seed)), _PAUSE_S),
+            self._lane("surroundings", around, _tour(list(around), random.Random(seed)), _PAUSE_S),
             self._lane("kills", KILLS, _kills(), _KILL_PAUSE_S),
         ]
 
@@ -66,10 +67,9 @@ class Schedule:
             kills = fault(self._scene)
         except PASSING:
             return
-        came = kills or name in SURROUNDINGS
-        if came:
+        if kills or name not in KILLS:
             # A kill is over at once; what follows is the recovery.
-            end_s = time.monotonic() if name in SURROUNDINGS else _kill_s(name, start_s)
+            end_s = _kill_s(name, start_s) if name in KILLS else time.monotonic()
             self.injected.append(Injected(name, start_s, end_s, kills))
 
 
@@ -77,9 +77,10 @@ def _kill_s(name: str, start_s: float) -> float:
     return start_s if name == "kill -9 of the host" else time.monotonic()
 
 
-def _surroundings(generator: random.Random) -> Iterator[str]:
+def _tour(names: list[str], generator: random.Random) -> Iterator[str]:
+    """Each once, in another order every time."""
     while True:
-        yield from generator.sample(list(SURROUNDINGS), len(SURROUNDINGS))
+        yield from generator.sample(names, len(names))
 
 
 def _kills() -> Iterator[str]:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from edgehost.profile import PROFILES
 from edgehost.running_host import ControlError
 from mosquitto_broker import until
 from torture import faults, schedule
 from torture.cuts import CUTS
-from torture.faults import KILLS, SURROUNDINGS, Scene, component_cut
+from torture.faults import KILLS, OWN, SURROUNDINGS, Scene, component_cut
 from torture.schedule import Schedule
 
 
@@ -34,24 +35,28 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def inject(monkeypatch: pytest.MonkeyPatch, fault: faults.Fault) -> None:
     """Let every fault be this one."""
-    for lane in (SURROUNDINGS, KILLS):
+    for lane in (SURROUNDINGS, *OWN.values(), KILLS):
         for name in lane:
             monkeypatch.setitem(lane, name, fault)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("profile", PROFILES)
 def test_every_fault_comes_before_any_comes_again(
-    scene: Scene, hurried: None, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, hurried: None, monkeypatch: pytest.MonkeyPatch, profile: str
 ) -> None:
-    """What is injected is on record, each with its time and its kills."""
+    """What is injected is on record, each with its time and its kills; no nucleus meets what only others have."""
     inject(monkeypatch, lambda _: 1)
-    lanes = Schedule(scene, seed=1)
+    lanes = Schedule(scene, 1, profile)
     lanes.start()
     until(lambda: len(lanes.injected) > 100, "faults come")
     lanes.stop()
     assert lanes.failure is None
-    around = [each.kind for each in lanes.injected if each.kind in SURROUNDINGS]
-    assert set(around[: len(SURROUNDINGS)]) == set(SURROUNDINGS)
-    assert {each.kind for each in lanes.injected if each.kind not in SURROUNDINGS} == set(KILLS)
+    around, wanted = (
+        [each.kind for each in lanes.injected if each.kind not in KILLS],
+        {*SURROUNDINGS, *OWN[profile]},
+    )
+    assert set(around[: len(wanted)]) == set(around) == wanted
+    assert {each.kind for each in lanes.injected} - wanted == set(KILLS)
     assert all(each.start_s <= each.end_s and each.kills == 1 for each in lanes.injected)
 
 
@@ -59,7 +64,7 @@ def test_same_seed_same_choices() -> None:
     """And another seed others."""
 
     def first(seed: int) -> list[str]:
-        names: Iterator[str] = schedule._surroundings(random.Random(seed))
+        names: Iterator[str] = schedule._tour(list(SURROUNDINGS), random.Random(seed))
         return list(islice(names, 40))
 
     assert first(1) == first(1) != first(2)
@@ -72,7 +77,7 @@ def test_fault_that_fails_is_noticed(scene: Scene, hurried: None, monkeypatch: p
         raise RuntimeError("broken")
 
     inject(monkeypatch, fail)
-    lanes = Schedule(scene, seed=1)
+    lanes = Schedule(scene, 1, "classic")
     lanes.start()
     until(lambda: lanes.failure is not None, "the failure is noticed")
     lanes.stop()
@@ -91,7 +96,7 @@ def test_fault_that_could_not_come_does_not_count(
         raise ControlError("no host runs")
 
     inject(monkeypatch, refuse)
-    lanes = Schedule(scene, seed=1)
+    lanes = Schedule(scene, 1, "classic")
     lanes.start()
     until(lambda: len(tries) > 10, "they are tried")
     lanes.stop()

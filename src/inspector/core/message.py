@@ -16,7 +16,7 @@ from inspector.core.verdict import Verdict, VerdictName
 StatusEvent = Literal[
     "start", "interval", "stop", "model", "blocked", "unblocked", "configuration", "requested", "alarm"
 ]
-Alarm = Literal["no_images", "disk_low", "ledger_full", "ledger_replaced", "stalled"]
+Alarm = Literal["no_images", "disk_low", "ledger_full", "ledger_replaced", "stalled", "configuration"]
 """What a person should look into, though the component works on."""
 
 
@@ -113,6 +113,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Images kept for relabelling or in quarantine; null, as their size, while their directories are not open."""
     kept_bytes: int | None
     settings_errors: tuple[str, ...]
+    """What is wrong with the configuration; while running, the last valid one is in force."""
 
 
 @dataclass(frozen=True, slots=True)
