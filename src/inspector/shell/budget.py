@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -10,7 +11,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.ports import Busy
+from inspector.ports import Busy, Disconnected, Unreachable
+
+log = logging.getLogger(__name__)
+
+MAX_STRETCH = 8.0
+CROWDED_S = 1.5
+"""A refusal and an acceptance within so long of each other: the target is there, and has no room."""
 
 Send = Callable[[], Future[Any]]
 
@@ -25,7 +32,9 @@ class _Share:
 class Budget:
     """At most ``messages`` messages of ``size_bytes`` in total; one alone may be larger. For any thread.
 
-    A message counts until ``linger_s()`` seconds after its reply, or after nobody waits for that any more.
+    A message counts until ``linger_s()`` seconds after its reply, or after nobody waits for that any more. Where a
+    message is refused while others linger, and soon after one is accepted, that was too short: from then on it is
+    twice as long, up to ``MAX_STRETCH`` times.
     """
 
     def __init__(self, messages: int, size_bytes: float, linger_s: Callable[[], float]) -> None:
@@ -34,6 +43,9 @@ class Budget:
         self._linger_s = linger_s
         self._shares: list[_Share] = []
         self._in_line = 0
+        self._stretch = 1.0
+        self._refused_s = -math.inf
+        """When a message was refused while others lingered."""
         self._changed = threading.Condition()
 
     def send(self, size_bytes: int, send: Send) -> Future[Any]:
@@ -78,10 +90,23 @@ class Budget:
         if share is None:
             raise Busy
         reply = send()
-        reply.add_done_callback(lambda _: self._give_back(share))
+        reply.add_done_callback(lambda _: self._give_back(share, reply))
         return reply
 
-    def _give_back(self, share: _Share) -> None:
+    def _give_back(self, share: _Share, reply: Future[Any]) -> None:
         with self._changed:
-            share.over_s = time.monotonic() + self._linger_s()
+            self._learn(None if reply.cancelled() else reply)
+            share.over_s = time.monotonic() + self._linger_s() * self._stretch
             self._changed.notify_all()
+
+    def _learn(self, reply: Future[Any] | None) -> None:
+        now_s, error = time.monotonic(), reply and reply.exception()
+        if isinstance(error, Unreachable) and not isinstance(error, Disconnected):
+            if any(now_s < each.over_s < math.inf for each in self._shares):
+                self._refused_s = now_s
+        elif reply and error is None and now_s - self._refused_s < CROWDED_S:
+            self._refused_s = -math.inf
+            if self._stretch < MAX_STRETCH:
+                self._stretch *= 2
+                now = f"{self._linger_s() * self._stretch:g} s"
+                log.info("acknowledgments take longer than thought", extra={"messages_count_for": now})

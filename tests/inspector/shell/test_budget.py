@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from inspector.ports import Busy
-from inspector.shell.budget import Budget
+from inspector.ports import Busy, Disconnected, Unreachable
+from inspector.shell import budget as module
+from inspector.shell.budget import MAX_STRETCH, Budget
 from inspector_fakes import DEADLINE_S, eventually
 
 
@@ -88,3 +89,40 @@ def test_who_waits_goes_first() -> None:
         with pytest.raises(Busy):
             limited.send(1, Future)
     waiting.join()
+
+
+def reply_to(limited: Budget, error: Exception | None = None) -> None:
+    reply = limited.send(1, Future)
+    if error:
+        reply.set_exception(error)
+    else:
+        reply.set_result(None)
+
+
+def test_what_proves_too_short_gets_longer() -> None:
+    """Refused while others linger, then accepted: twice as long, up to a limit."""
+    limited = budget(messages=100, linger_s=10.0)
+    reply_to(limited)
+    for expected in (2.0, 4.0, 8.0, 8.0):
+        reply_to(limited, Unreachable("Failed to publish the message."))
+        reply_to(limited)
+        reply_to(limited)
+        assert limited._stretch == expected
+    assert limited._stretch == MAX_STRETCH
+
+
+@pytest.mark.parametrize("error", [Unreachable("offline"), Disconnected("cut"), ValueError("too large")])
+def test_other_failures_teach_nothing(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal with nothing lingering, a cut connection, a message that is itself wrong; an outage, which no
+    acceptance follows soon."""
+    alone = budget(messages=100)
+    reply_to(alone, error)
+    reply_to(alone)
+    assert alone._stretch == 1
+    monkeypatch.setattr(module, "CROWDED_S", 0.0 if type(error) is Unreachable else 1.5)
+    limited = budget(messages=100, linger_s=10.0)
+    for _ in range(2):
+        reply_to(limited)
+        reply_to(limited, error)
+    reply_to(limited)
+    assert limited._stretch == 1
