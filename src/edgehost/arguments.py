@@ -6,7 +6,7 @@ import argparse
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 DEFAULT_ROOT = Path(".edgehost")
 INTERRUPTED = 130
@@ -66,12 +66,27 @@ def json_object(what: str, text: str) -> dict[str, Any]:
         what = f"{what}: {text[1:]}"
         text = read(what, Path(text[1:])).decode(errors="replace")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse)
     except ValueError as error:
         raise CommandError(f"{what}: not JSON: {error}") from error
+    except RecursionError:
+        raise CommandError(f"{what}: it is nested too deeply") from None
     if not isinstance(value, dict):
         raise CommandError(f'{what}: {text.strip()} is not a JSON object; write {{"KEY": VALUE}}')
     return value
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} is there twice")
+        values[key] = value
+    return values
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
 
 
 def read(what: str, path: Path) -> bytes:

@@ -79,7 +79,7 @@ def _act(arguments: argparse.Namespace) -> int:
 
 
 def _configure(arguments: argparse.Namespace) -> int:
-    if arguments.merge or arguments.reset:
+    if arguments.merge is not None or arguments.reset:
         configuration = send(arguments.root, "configure", name=arguments.name, values=_values(arguments))
     else:
         configuration = send(arguments.root, "configuration", name=arguments.name)
@@ -88,7 +88,7 @@ def _configure(arguments: argparse.Namespace) -> int:
 
 
 def _values(arguments: argparse.Namespace) -> dict[str, Any]:
-    merge = json_object("--merge", arguments.merge) if arguments.merge else {}
+    merge = {} if arguments.merge is None else json_object("--merge", arguments.merge)
     for pointer in arguments.reset:
         if pointer and not pointer.startswith("/"):
             raise CommandError(f"--reset {pointer!r} is no JSON pointer; write /{pointer}")

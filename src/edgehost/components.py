@@ -54,6 +54,8 @@ class Components:
         self._configuration = configuration
         self._max_errors = max_errors
         self._steady_s = steady_s
+        self.changing = asyncio.Lock()
+        """Held from the stopping of components to their start: a deployment's, a restart's, one by hand."""
 
     def make(self, recipe: Recipe, *, is_new: bool = True) -> None:
         """Have a component of this recipe, in place of what may be there by its name, not started yet.
@@ -116,9 +118,10 @@ class Components:
 
     async def restart(self, name: str) -> None:
         """Stop a component and its HARD dependents, start them again, and wait until it has settled."""
-        moving = self.with_dependents([name])
-        await self.stop(moving)
-        self.start(moving)
+        async with self.changing:
+            moving = self.with_dependents([name])
+            await self.stop(moving)
+            self.start(moving)
         await self.settled(name)
 
     async def settled(self, name: str) -> None:

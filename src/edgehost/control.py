@@ -21,12 +21,12 @@ from edgehost.faults import FaultError
 from edgehost.local_console import LocalConsole, LocalConsoleError
 from edgehost.nucleus import EdgeHost, UnknownComponentError
 from edgehost.packages import Layout
-from edgehost.running_host import about_file
+from edgehost.running_host import MAX_REQUEST_BYTES, about_file
 
 log = logging.getLogger(__name__)
 
-_MAX_LINE_BYTES = 4 * 1024 * 1024
 _LOOK_AGAIN_S = 0.05
+_SHOWN_BYTES = 500
 
 Command = Callable[..., Awaitable[Any]]
 Conversation = Callable[..., AsyncGenerator[Any, None]]
@@ -58,7 +58,7 @@ class ControlServer:
 
     async def __aenter__(self) -> ControlServer:
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_MAX_LINE_BYTES)
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_REQUEST_BYTES)
         self._path.chmod(0o600)
         about = {"control": str(self._path), "pid": os.getpid()}
         about_file(self._host.root).write_text(json.dumps(about))
@@ -80,7 +80,8 @@ class ControlServer:
         self._tasks.add(task)
         try:
             await self._answer(await reader.readline(), reader, writer)
-        except (ConnectionError, asyncio.CancelledError) as error:
+        # ValueError: a line of more than the limit, by no client of this project's.
+        except (ConnectionError, ValueError, asyncio.CancelledError) as error:
             log.info("a command ended early: %r", error)
         finally:
             self._tasks.discard(task)
@@ -97,9 +98,11 @@ class ControlServer:
                 answer = {"result": await self._commands[name](**arguments)}
         except _REFUSALS as error:
             answer = {"error": str(error)}
-        except (ValueError, KeyError, TypeError) as error:
+        except ConnectionError:  # the other end has gone
+            raise
+        except Exception as error:  # whatever it is, the other end must be told, and others served
             log.exception("a command could not be carried out")
-            text = line.decode(errors="replace").strip()
+            text = line[:_SHOWN_BYTES].decode(errors="replace").strip()
             answer = {"error": f"the host could not carry out {text}: {error!r}"}
         await _write(writer, answer)
 

@@ -15,6 +15,7 @@ Source: ``DefaultDeploymentTask``, ``DeploymentConfigMerger`` and ``DefaultActiv
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import uuid
@@ -96,6 +97,7 @@ class Deployer:
 
     def start(self) -> None:
         """Begin to start what is deployed, as the host does when it starts; nothing is waited for."""
+        self._clean()  # of what a deployment had put there as the host ended
         kept = {(found.recipe.name, found.recipe.version): found.recipe for found in self._store.recipes()[0]}
         for name, version in self.deployed.versions.items():
             if recipe := kept.get((name, version)):
@@ -130,7 +132,7 @@ class Deployer:
             )
         try:
             with self._store.staging() as staging:
-                goal = self._prepare(request, staging)
+                goal = await self._prepare(request, staging)
                 await self._consultation.consent(identity, request.answer_timeout_s)
                 try:
                     await self._validate(goal, identity, request.answer_timeout_s)
@@ -140,9 +142,9 @@ class Deployer:
         except (PackageError, RecipeError, RequestError, ResolutionError, VariableError, OSError) as error:
             raise DeploymentError(str(error)) from error
 
-    def _prepare(self, request: Request, staging: Path) -> Goal:
-        """Resolve, stage and check, without touching anything."""
-        goal = prepare(request, self.deployed, self._store, self._profile, staging)
+    async def _prepare(self, request: Request, staging: Path) -> Goal:
+        """Resolve, stage and check, without touching anything; large artifacts hold up nobody else."""
+        goal = await asyncio.to_thread(prepare, request, self.deployed, self._store, self._profile, staging)
         for recipe in goal.recipes.values():
             self._scripts_after(recipe, goal)
         return goal
@@ -200,20 +202,22 @@ class Deployer:
         return undo
 
     async def _apply(self, goal: Goal, anew: set[str], moving: set[str], undo: Undo) -> None:
-        await self._components.stop(moving)
-        for each in goal.staged:
-            self._store.install(each, undo.replaced)
-        for name, recipe in goal.recipes.items():
-            self._configuration.deploy(name, recipe.default_configuration, goal.change(name), now_ms())
-        for name in anew:
-            self._components.make(goal.recipes[name])
-        self._components.start(moving & set(goal.recipes))
+        async with self._components.changing:
+            await self._components.stop(moving)
+            for each in goal.staged:
+                self._store.install(each, undo.replaced)
+            for name, recipe in goal.recipes.items():
+                self._configuration.deploy(name, recipe.default_configuration, goal.change(name), now_ms())
+            for name in anew:
+                self._components.make(goal.recipes[name])
+            self._components.start(moving & set(goal.recipes))
         await self._components.healthy(goal.recipes, moving)
-        obsolete = set(self._components.by_name) - set(goal.recipes)
-        await self._components.stop(obsolete)
-        for name in obsolete:
-            self._components.remove(name)
-            self._configuration.remove(name)
+        async with self._components.changing:
+            obsolete = set(self._components.by_name) - set(goal.recipes)
+            await self._components.stop(obsolete)
+            for name in obsolete:
+                self._components.remove(name)
+                self._configuration.remove(name)
 
     def _commit(self, goal: Goal, last: Mapping[str, Any]) -> None:
         versions = {name: component.recipe.version for name, component in self._components.by_name.items()}
@@ -223,15 +227,16 @@ class Deployer:
         """Go back to the components that were there before; what became of it, in words and as a status."""
         back = before.touched & set(before.components)
         try:
-            await self._components.stop(before.touched)
-            self._configuration.restore(undo.configuration.read_text())
-            self._store.restore(undo.replaced)
-            for name in before.touched - back:
-                self._components.remove(name)
-            for name in back:
-                self._components.by_name[name] = before.components[name]
-                self._components.renew(name)
-            self._components.start(back)
+            async with self._components.changing:
+                await self._components.stop(before.touched)
+                self._configuration.restore(undo.configuration.read_text())
+                self._store.restore(undo.replaced)
+                for name in before.touched - back:
+                    self._components.remove(name)
+                for name in back:
+                    self._components.by_name[name] = before.components[name]
+                    self._components.renew(name)
+                self._components.start(back)
             self._state.save(dataclasses.replace(self.deployed, ongoing=None))
             undo.forget()
             self._clean()

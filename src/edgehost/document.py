@@ -139,6 +139,11 @@ def read(content: bytes, source: PurePath, *, types_scalars: bool, ignores_key_c
         raise document.error(mark.line + 1 if mark else None, f"can't be parsed: {error.problem}") from error
     except json.JSONDecodeError as error:
         raise document.error(error.lineno, f"can't be parsed: {error.msg}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise document.error(
+            line, f"can't be parsed: it has the character U+{error.character:04X}"
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         if isinstance(error, RecipeError):
             raise

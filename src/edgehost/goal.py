@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgehost.configuration import Change
 from edgehost.deployed import Deployed
-from edgehost.packages import Found, Staged, read_recipes, stage
+from edgehost.packages import Found, PackageError, Staged, read_recipes, stage
 from edgehost.profile import Profile
 from edgehost.recipe import Recipe
 from edgehost.request import Request, RequestError
@@ -68,6 +68,8 @@ def _staged(
     staging: Path,
 ) -> list[Staged]:
     """What of the wanted the store has otherwise, or not at all."""
+    if artifacts and not artifacts.is_dir():
+        raise PackageError(f"artifact directory {artifacts} is not a directory")
     staged = []
     for each in wanted:
         stored = kept.get((each.recipe.name, each.recipe.version))

@@ -22,13 +22,17 @@ _PATIENCE_S = 5.0
 async def end_leftovers(root: Path) -> None:
     """SIGKILL what an earlier host's components still run under ``root``; only the host that has the root may."""
     if left := list(_processes(root)):
-        log.warning("ended processes that a killed host had left behind: %s", ", ".join(map(str, left)))
-    for pid in left:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+        log.warning("ending processes that a killed host left behind: %s", ", ".join(map(str, left)))
     deadline_s = asyncio.get_running_loop().time() + _PATIENCE_S
-    while left and any(_processes(root)) and asyncio.get_running_loop().time() < deadline_s:
+    while left:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if asyncio.get_running_loop().time() > deadline_s:
+            log.error("processes of a killed host go on: %s; end them", ", ".join(map(str, left)))
+            return
         await asyncio.sleep(_POLL_S)
+        left = list(_processes(root))  # those too that were forked meanwhile
 
 
 def _processes(root: Path) -> Iterator[int]:

@@ -208,6 +208,7 @@ class Component:
 
     async def _run(self) -> None:
         """Run ``startup`` or ``run``, and return when the component is FINISHED."""
+        self._reported = asyncio.Queue()  # what it said on its way out is of no account any more
         self._enter(State.STARTING)
         if step := self.recipe.steps.get("startup"):
             await self._stay_up(step)
@@ -328,7 +329,7 @@ class Component:
                 else filled.script,
                 {**self.environment, **filled.environment},
                 self._work,
-                lambda stream, line: self.log.output(stream, line, name),
+                lambda stream, lines: self.log.output(stream, lines, name),
             )
         # ValueError: a variable without a value, or what no environment can hold, such as a zero byte.
         except (OSError, ValueError) as error:

@@ -77,8 +77,10 @@ class Tail:
 
     def read(self) -> Iterable[str]:
         """The lines that are new. One that isn't complete yet comes in parts, as it is written."""
+        # asked first: what is written until the file is replaced is read from it still
+        is_outdated = self._file is not None and self._is_outdated(self._file)
         lines = deque(self._new_lines(), self._last)
-        if self._file and self._is_outdated(self._file):
+        if is_outdated:
             self.close()
             lines.extend(self._new_lines())
         self._last = None

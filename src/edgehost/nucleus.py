@@ -190,12 +190,14 @@ class EdgeHost:
 
     async def start_component(self, name: str) -> None:
         """Start a component that is stopped or BROKEN, and wait until it is RUNNING, FINISHED or BROKEN."""
-        self.component(name).start()
+        async with self._components.changing:
+            self.component(name).start()
         await self._components.settled(name)
 
     async def stop_component(self, name: str) -> None:
         """Stop a component and wait until nothing of it runs."""
-        await self.component(name).stop()
+        async with self._components.changing:
+            await self.component(name).stop()
 
     async def restart_component(self, name: str) -> None:
         """Stop a component, start it again, and wait until it is RUNNING, FINISHED or BROKEN.
@@ -223,15 +225,16 @@ class EdgeHost:
         Waits until every component is RUNNING, FINISHED or BROKEN, or waits for one that is BROKEN.
         """
         async with self._deploying:
-            await self._components.stop(self.components)
-            await self.ipc.stop()
-            await self.iot_core.restart()
-            self.faults.clear()
-            self.void_tokens()
-            await self.ipc.start()
-            for name in self.components:
-                self._components.renew(name)
-            self._components.start(self.components)
+            async with self._components.changing:
+                await self._components.stop(self.components)
+                await self.ipc.stop()
+                await self.iot_core.restart()
+                self.faults.clear()
+                self.void_tokens()
+                await self.ipc.start()
+                for name in self.components:
+                    self._components.renew(name)
+                self._components.start(self.components)
             for name in self.components:
                 await self._components.settled(name)
 
@@ -328,9 +331,9 @@ class EdgeHost:
         self._exit.push_async_callback(self.ipc.stop)
 
     def _short_socket_path(self) -> Path:
-        path = self.root / "ipc.socket"
-        if len(bytes(path)) <= _MAX_SOCKET_PATH_BYTES:
-            return path
+        # control.socket, the longer name, is to be beside it
+        if len(bytes(self.root / "control.socket")) <= _MAX_SOCKET_PATH_BYTES:
+            return self.root / "ipc.socket"
         directory = tempfile.mkdtemp(prefix="edgehost-")
         self._exit.callback(shutil.rmtree, directory, ignore_errors=True)
         return Path(directory) / "ipc.socket"

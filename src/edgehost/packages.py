@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import filecmp
 import hashlib
+import lzma
 import shutil
 import stat
 import tempfile
@@ -23,6 +24,17 @@ MAX_UNPACKED_BYTES = 10_000_000_000
 """What a component store holds in all unless the nucleus is told otherwise (``componentStoreMaxSizeBytes``)."""
 _MIN_FREE_BYTES = 20 * 1024 * 1024
 _DIGESTS = {"SHA-256": hashlib.sha256}
+# What zipfile raises where an archive is damaged.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    IndexError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class PackageError(Exception):
@@ -142,7 +154,7 @@ def unzip(archive: Path, target: Path, max_bytes: int = MAX_UNPACKED_BYTES) -> N
                 _check_entry(archive, entry)
             _check_size(archive, sum(entry.file_size for entry in opened.infolist()), max_bytes)
             opened.extractall(target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+    except _DAMAGE as error:
         raise PackageError(f"artifact {archive.name} can't be unpacked: {error}") from error
     target.mkdir(parents=True, exist_ok=True)
 

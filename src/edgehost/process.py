@@ -13,8 +13,8 @@ _POLL_S = 0.02
 _DRAIN_S = 1.0
 _MAX_LINE_BYTES = 64 * 1024
 
-# (stream name, line) for each line of output.
-WriteLine = Callable[[str, str], None]
+# (stream name, lines), as they are printed.
+WriteLines = Callable[[str, list[str]], None]
 
 
 class ScriptProcess:
@@ -26,9 +26,9 @@ class ScriptProcess:
 
     @classmethod
     async def start(
-        cls, script: str, environment: Mapping[str, str], cwd: Path, write_line: WriteLine
+        cls, script: str, environment: Mapping[str, str], cwd: Path, write_lines: WriteLines
     ) -> ScriptProcess:
-        """Start the script; each line it or its children print is passed to ``write_line``."""
+        """Start the script; the lines it or its children print are passed to ``write_lines``."""
         out, err = os.pipe(), os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -46,8 +46,8 @@ class ScriptProcess:
             os.close(out[1])
             os.close(err[1])
         outputs = [
-            await _read_lines(out[0], "stdout", write_line),
-            await _read_lines(err[0], "stderr", write_line),
+            await _read_lines(out[0], "stdout", write_lines),
+            await _read_lines(err[0], "stderr", write_lines),
         ]
         return cls(process, outputs)
 
@@ -113,19 +113,19 @@ def _is_live_member(stat: Path, group: int) -> bool:
     return int(process_group) == group and state not in ("Z", "X")
 
 
-async def _read_lines(descriptor: int, stream: str, write_line: WriteLine) -> _Lines:
+async def _read_lines(descriptor: int, stream: str, write_lines: WriteLines) -> _Lines:
     pipe = os.fdopen(descriptor, "rb", buffering=0)
-    _, lines = await asyncio.get_running_loop().connect_read_pipe(lambda: _Lines(stream, write_line), pipe)
+    _, lines = await asyncio.get_running_loop().connect_read_pipe(lambda: _Lines(stream, write_lines), pipe)
     return lines
 
 
 class _Lines(asyncio.Protocol):
     """Cuts a pipe's bytes into lines; one that never ends is cut at 64 KiB."""
 
-    def __init__(self, stream: str, write_line: WriteLine) -> None:
+    def __init__(self, stream: str, write_lines: WriteLines) -> None:
         self.ended = asyncio.Event()
         self._stream = stream
-        self._write_line = write_line
+        self._write_lines = write_lines
         self._rest = b""
         self._transport: asyncio.BaseTransport | None = None
 
@@ -137,12 +137,12 @@ class _Lines(asyncio.Protocol):
         if len(self._rest) > _MAX_LINE_BYTES:
             lines.append(self._rest)
             self._rest = b""
-        for line in lines:
-            self._write(line)
+        if lines:
+            self._write(lines)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._rest:
-            self._write(self._rest)
+            self._write([self._rest])
         self.ended.set()
 
     def close(self) -> None:
@@ -150,5 +150,5 @@ class _Lines(asyncio.Protocol):
         if self._transport:
             self._transport.close()
 
-    def _write(self, line: bytes) -> None:
-        self._write_line(self._stream, line.rstrip(b"\r").decode(errors="replace"))
+    def _write(self, lines: list[bytes]) -> None:
+        self._write_lines(self._stream, [line.rstrip(b"\r").decode(errors="replace") for line in lines])

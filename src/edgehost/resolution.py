@@ -95,7 +95,14 @@ def _choose(candidates: Iterable[Recipe], wanted: Mapping[str, str], running: st
         if all(_satisfies(recipe.version, requirement, who) for who, requirement in wanted.items())
     ]
     kept = (recipe for recipe in fitting if recipe.version == running)
-    return next(kept, None) or max(fitting, key=lambda recipe: Version(recipe.version), default=None)
+    return next(kept, None) or max(fitting, key=_precedence, default=None)
+
+
+def _precedence(recipe: Recipe) -> tuple[Version, ...]:
+    try:
+        return (Version(recipe.version),)
+    except ValueError:
+        return ()  # 01.0.0 is no semantic version; any that is comes before it
 
 
 def _satisfies(version: str, requirement: str, who: str) -> bool:

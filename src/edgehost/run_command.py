@@ -72,8 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
 async def _serve(arguments: argparse.Namespace) -> int:
     # the handlers stay until the end: a second Ctrl-C must not cut the stopping short
     signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+            asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     host = EdgeHost(
         arguments.root,
         profile=PROFILES[arguments.profile],

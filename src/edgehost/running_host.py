@@ -14,6 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+
 
 class ControlError(Exception):
     """The running host can't be reached, or it refused."""
@@ -39,10 +41,11 @@ def about_file(root: Path) -> Path:
 
 
 def _answers(root: Path, command: str, arguments: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
-    with _connect(root) as connection:
-        connection.sendall(json.dumps({"command": command, "arguments": arguments}).encode() + b"\n")
-        with connection.makefile("rb") as lines:
-            yield from _until_the_last(lines)
+    request = json.dumps({"command": command, "arguments": arguments}).encode() + b"\n"
+    if len(request) > MAX_REQUEST_BYTES:
+        raise ControlError(f"{command} has {len(request)} bytes; the host takes {MAX_REQUEST_BYTES} at most")
+    with _connect(root) as connection, connection.makefile("rb") as lines:
+        yield from _until_the_last(connection, request, lines)
 
 
 def _connect(root: Path) -> socket.socket:
@@ -56,8 +59,11 @@ def _connect(root: Path) -> socket.socket:
     return connection
 
 
-def _until_the_last(lines: Iterable[bytes]) -> Generator[dict[str, Any], None, None]:
+def _until_the_last(
+    connection: socket.socket, request: bytes, lines: Iterable[bytes]
+) -> Generator[dict[str, Any], None, None]:
     try:
+        connection.sendall(request)
         for line in lines:
             answer = json.loads(line)
             if "error" in answer:

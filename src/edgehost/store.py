@@ -6,7 +6,6 @@ What a deployment puts over something else is moved aside first, by renaming, so
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +26,17 @@ class ComponentStore:
 
     @contextmanager
     def staging(self) -> Iterator[Path]:
-        """A directory to stage versions in; what is not installed of it goes when the block ends."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".staging-", dir=self._root) as directory:
-            yield Path(directory)
+        """A directory to stage versions in, one deployment's at a time; what is not installed of it goes at the end.
+
+        So does what a killed host left there, at the next beginning.
+        """
+        directory = self._root / ".staging"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
     def recipes(self) -> tuple[list[Found], list[str]]:
         """What is kept, and the recipes that can't be read, with reasons."""

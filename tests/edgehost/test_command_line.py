@@ -21,6 +21,7 @@ from edgehost.__main__ import main
 from edgehost.control import ControlServer
 from edgehost.logs_command import Tail, in_order_of_time
 from edgehost.process import group_is_alive
+from edgehost.running_host import MAX_REQUEST_BYTES, ControlError, send
 from edgehost.thread import ThreadedHost, run_in_thread
 from ipc_bench import DEADLINE_S, Bench, Inbox
 from mosquitto_broker import until
@@ -241,6 +242,35 @@ def test_second_interrupt_does_not_cut_the_stopping_short(tmp_path: Path, recipe
         assert host.communicate(timeout=20) == ("", "")
         assert host.returncode == 130
         assert not group_is_alive(pid)
+
+
+def test_closed_terminal_stops_the_host_and_its_components(tmp_path: Path, recipes: Path) -> None:
+    """SIGHUP is a stop, orderly as Ctrl-C: what ran does not go on by itself."""
+    with running(tmp_path / "root") as host:
+        send(
+            tmp_path / "root",
+            "deploy",
+            recipes=str(recipes),
+            artifacts=None,
+            versions={HELLO: "1.0.0"},
+            config={},
+        )
+        (component,) = send(tmp_path / "root", "status")["components"]
+        host.send_signal(signal.SIGHUP)
+        assert host.wait(DEADLINE_S) == 128 + signal.SIGHUP
+        assert not group_is_alive(component["pid"])
+
+
+def test_nohup_is_heeded(tmp_path: Path) -> None:
+    """A host that is to outlive its terminal does."""
+    nohup = ["nohup", *command("run", "--json", "--root", tmp_path / "root")]
+    with subprocess.Popen(nohup, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as host:
+        assert host.stdout
+        assert host.stdout.readline()
+        host.send_signal(signal.SIGHUP)
+        assert send(tmp_path / "root", "status")["components"] == []
+        host.send_signal(signal.SIGINT)
+        assert host.wait(DEADLINE_S) == 128 + signal.SIGINT
 
 
 def test_the_next_run_says_what_starts_again(tmp_path: Path, recipes: Path) -> None:
@@ -488,6 +518,27 @@ def test_tail_misses_nothing_when_a_log_is_made_anew(tmp_path: Path) -> None:
         assert list(tail.read()) == []
 
 
+def test_tail_misses_nothing_when_a_log_is_rotated_as_it_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that comes just before the file is replaced."""
+    path = tmp_path / "a.log"
+    path.write_text("1\n")
+    looks = Tail._is_outdated
+
+    def rotated(tail: Tail, file: Any) -> bool:
+        with path.open("a") as writer:
+            writer.write("2\n")
+        path.rename(tmp_path / "a.log.1")
+        path.write_text("3\n")
+        return looks(tail, file)
+
+    with closing(Tail(path, None)) as tail:
+        assert list(tail.read()) == ["1"]
+        monkeypatch.setattr(Tail, "_is_outdated", rotated)
+        assert list(tail.read()) == ["2", "3"]
+
+
 def test_logs_that_tell_no_time_keep_their_order() -> None:
     """Lines of a stack trace stay together."""
     logs = {
@@ -613,6 +664,10 @@ def test_local_console_that_leaves_is_forgotten(bench: Bench, root: Path, shell:
         (["deploy", "--config", "a={"], "--config a: not JSON: Expecting property name enclosed"),
         (["deploy", "--config", 'a={"x" 1}'], "line 1 column 6"),
         (["deploy", "--config", "a=[1]"], "--config a: [1] is not a JSON object"),
+        (["deploy", "--config", 'a={"b": 1, "b": 2}'], "--config a: not JSON: the key 'b' is there twice"),
+        (["deploy", "--config", 'a={"b": NaN}'], "--config a: not JSON: NaN is no JSON value"),
+        (["deploy", "--config", "a=" + "[" * 100_000], "--config a: it is nested too deeply"),
+        (["component", "config", "a", "--merge", ""], "--merge: not JSON"),
         (["deploy", "--config", "a=@/none"], "--config a: /none: No such file or directory"),
         (["component", "config", "a", "--reset", "x"], "--reset 'x' is no JSON pointer; write /x"),
         (["logs", "com.a"], "com.a has no log under ROOT; there are: none"),
@@ -640,6 +695,7 @@ def test_errors_say_what_to_do(
         ("component restart com.b", f"com.b is not deployed on this host; deployed: {HELLO}"),
         ("component config com.b", f"com.b is not deployed on this host; deployed: {HELLO}"),
         ("deploy --recipes /none --add com.b=1.0.0", "/none is not a directory"),
+        (f"deploy --artifacts /none --config {HELLO}={{}}", "artifact directory /none is not a directory"),
         ("publish a/+ x --local", "local topic 'a/+': InvalidArgumentsError: Publish topic must not contain"),
     ],
 )
@@ -694,3 +750,26 @@ def test_commands_are_quick(tmp_path: Path, arguments: list[str]) -> None:
     loaded = set(run.stdout.split())
     assert "edgehost.arguments" in loaded
     assert not loaded & {"asyncio", "amqtt", "aiomqtt", "paho", "yaml", "numpy", "edgehost.nucleus"}
+
+
+def test_what_is_too_long_for_the_host_is_told(root: Path) -> None:
+    """Not a word less; what fits is carried out, however long."""
+    payload = "A" * (MAX_REQUEST_BYTES // 2)
+    assert send(root, "publish", topic="a", payload=payload) is None
+    with pytest.raises(ControlError, match=r"publish has \d+ bytes; the host takes"):
+        send(root, "publish", topic="a", payload=payload * 2)
+
+
+def test_failure_of_the_hosts_own_is_told(
+    root: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that nobody thought of reaches the command, and the host goes on."""
+
+    def fail() -> None:
+        raise OSError("the disk is on fire")
+
+    with monkeypatch.context() as patch, pytest.raises(ControlError, match="the disk is on fire"):
+        patch.setattr(bench.host, "status", fail)
+        send(root, "status")
+    assert send(root, "status")
+    assert "the disk is on fire" in caplog.text

@@ -11,10 +11,15 @@ import awsiot.greengrasscoreipc.model as m
 import pytest
 
 from deploying import FOREVER, Deploying
+from edgehost.control import ControlServer
 from edgehost.deployment import DeploymentError
+from edgehost.goal import prepare
 from edgehost.nucleus import EdgeHost, RootInUseError
+from edgehost.process import group_is_alive
+from edgehost.running_host import send
 from edgehost.state import State
 from edgehost.thread import run_in_thread
+from ipc_bench import DEADLINE_S
 from mosquitto_broker import until
 
 ASK = "asks before it changes"
@@ -339,6 +344,55 @@ def test_socket_moves_where_the_root_is_too_deep(tmp_path: Path) -> None:
         assert path.exists()
         assert len(bytes(path)) <= 107
     assert not path.parent.exists()
+
+
+def test_control_socket_is_reached_under_any_root(tmp_path: Path) -> None:
+    """Its name is longer than the other socket's: with roots of every length around the limit both can be made."""
+    for length in (92, 93, 96, 97):
+        root = tmp_path / "r"
+        root = root.with_name("r" * (length - len(str(tmp_path)) - 1))
+        with run_in_thread(root) as threaded:
+            server = ControlServer(threaded.host)
+            threaded.call(server.__aenter__(), DEADLINE_S)
+            assert send(root, "status")["root"] == str(root)
+            threaded.call(server.__aexit__(None, None, None), DEADLINE_S)
+
+
+def test_start_by_hand_waits_for_a_deployment_to_replace_the_component(deploy: Deploying) -> None:
+    """Else the old version's process would go on beside the new one's, with nobody to stop it."""
+    deploy.recipe("com.b", run="trap 'while ! test -e ../go; do sleep 0.05; done; exit 0' TERM; " + FOREVER)
+    run = f"echo $$ >> ../pids; {FOREVER}"
+    deploy.recipe("com.a", run=run, dependencies={"com.b": "HARD"})
+    deploy("com.a", "com.b")
+    host = deploy.bench.host
+    deploy.recipe("com.a", "2.0.0", run=run, dependencies={"com.b": "HARD"})
+    deploy.recipe("com.b", "2.0.0")
+    deployment = deploy.start("com.a=2.0.0", "com.b=2.0.0")
+    until(lambda: deploy.state("com.a") == State.FINISHED, "com.a is stopped, com.b is not yet")
+    started = deploy.bench.threaded.submit(host.start_component("com.a"))
+    (host.root / "work/go").touch()
+    deployment.result(DEADLINE_S)
+    started.result(DEADLINE_S)
+    pids = (host.root / "work/pids").read_text().split()
+    assert [pid for pid in map(int, pids) if group_is_alive(pid)] == [deploy.pid("com.a")]
+
+
+def test_large_artifacts_hold_up_nobody(deploy: Deploying, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host serves others while it stages what is to be deployed."""
+    served = threading.Event()
+
+    def unhurried(*arguments: Any) -> Any:
+        assert served.wait(DEADLINE_S), "nobody was served meanwhile"
+        return prepare(*arguments)
+
+    async def serve() -> None:
+        served.set()
+
+    monkeypatch.setattr("edgehost.deployment.prepare", unhurried)
+    deploy.recipe("com.a")
+    deployment = deploy.start("com.a")
+    deploy.bench.call(serve())
+    deployment.result(20)
 
 
 def test_root_components_of_earlier_deployments_stay(deploy: Deploying) -> None:

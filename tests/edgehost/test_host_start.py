@@ -18,6 +18,7 @@ import pytest
 from deploying import FOREVER, Deploying
 from edgehost.deployment import DeploymentError
 from edgehost.durable import DamagedFileError
+from edgehost.leftovers import end_leftovers
 from edgehost.process import group_is_alive
 from edgehost.profile import PROFILES, Profile
 from edgehost.running_host import ControlError, send
@@ -143,8 +144,8 @@ def expect_the_previous_version(deploy: Deploying) -> None:
     assert host.last_deployment()["status"] == "FAILED_ROLLBACK_COMPLETE"
     assert "the host ended in the middle of it" in host.last_deployment()["cause"]
     assert not (host.root / "deployments").exists()
-    deploy("com.a=1.0.0")
     assert [path.name for path in (host.root / "packages/recipes").iterdir()] == ["com.a-1.0.0.json"]
+    deploy("com.a=1.0.0")
 
 
 class HostProcess:
@@ -215,3 +216,25 @@ def test_host_killed_in_the_middle_of_a_deployment_rolls_back(host_process: Host
     finally:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
+
+
+async def test_leftover_that_forks_as_it_is_killed_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was not there yet when the first were listed."""
+    environment = {"PATH": os.environ["PATH"], "GG_ROOT_CA_PATH": f"{tmp_path}/rootCA.pem"}
+    processes = [subprocess.Popen(["sleep", "60"], env=environment)]
+    kill = os.kill
+
+    def fork_and_die(pid: int, number: int) -> None:
+        if len(processes) == 1:
+            processes.append(subprocess.Popen(["sleep", "60"], env=environment))
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", fork_and_die)
+    try:
+        await end_leftovers(tmp_path)
+        assert [process.wait(DEADLINE_S) for process in processes] == [-signal.SIGKILL] * 2
+    finally:
+        for process in processes:
+            process.kill()

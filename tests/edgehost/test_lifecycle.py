@@ -513,3 +513,33 @@ def test_component_on_lite(deploy: Deploying) -> None:
     with pytest.raises(DeploymentError, match=r"com\.b 1\.0\.0: '\{HOME\}' is no recipe variable"):
         deploy("com.b")
     assert "com.b" not in deploy.bench.host.components
+
+
+async def test_what_it_reported_as_it_stopped_is_forgotten(started: New) -> None:
+    """An ERRORED of before is no error of the process that is started next."""
+    async with started(run=f"echo up; {FOREVER}") as component:
+        await until(component, "up")
+        await component.stop()
+        component.report(State.ERRORED)
+        component.start()
+        await until(component, "up", 2)
+        await turns()
+        assert (component.state, component.errors) == (State.RUNNING, 0)
+
+
+def test_log_takes_what_is_no_text(tmp_path: Path) -> None:
+    """Half a character, as JSON may escape it, in whatever encoding the terminal has."""
+    ComponentLog(tmp_path / "log", "com.a").event("INFO", "caf\u00e9 \ud83d")
+    assert (tmp_path / "log").read_text(encoding="utf-8").endswith(" com.a: caf\u00e9 \\ud83d\n")
+
+
+def test_log_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is full becomes NAME.log.1, and the one before it goes."""
+    monkeypatch.setattr("edgehost.component_log.MAX_BYTES", 100)
+    log = ComponentLog(tmp_path / "a.log", "com.a")
+    for number in range(3):
+        log.output("stdout", [f"line {number}", "x" * 100], "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.log.1"]
+    assert "line 2" in (tmp_path / "a.log.1").read_text()
+    log.event("INFO", "goes on")
+    assert log.tail(1)[0].endswith("goes on")

@@ -76,6 +76,28 @@ def test_damaged_archive_is_refused(tmp_path: Path) -> None:
         unzip(tmp_path / "x.zip", tmp_path / "out")
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_entry_is_refused(tmp_path: Path, compression: int) -> None:
+    """Whatever it is compressed with."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", compression) as archive:
+        archive.writestr("a", "hello" * 100)
+    damaged = bytearray((tmp_path / "x.zip").read_bytes())
+    damaged[45:55] = b"\xff" * 10
+    (tmp_path / "x.zip").write_bytes(damaged)
+    with pytest.raises(PackageError, match=r"x\.zip can't be unpacked"):
+        unzip(tmp_path / "x.zip", tmp_path / "out")
+
+
+def test_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    """As a damaged directory has it."""
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a", "")
+    content = (tmp_path / "x.zip").read_bytes()
+    (tmp_path / "x.zip").write_bytes(content[:30] + b"\0" + content[31:].replace(b"a", b"\0", 1))
+    with pytest.raises(PackageError, match=r"x\.zip can't be unpacked"):
+        unzip(tmp_path / "x.zip", tmp_path / "out")
+
+
 @pytest.mark.parametrize("entries", [("a", "a/b"), ("a/b", "a")])
 def test_file_where_a_directory_must_be_is_refused(tmp_path: Path, entries: tuple[str, str]) -> None:
     """An archive that contradicts itself."""
@@ -178,6 +200,15 @@ def test_staged_version_is_put_in_place_and_back(tmp_path: Path) -> None:
     assert stored.exists()
     store.clean({"com.a": {"2.0.0"}})
     assert not [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
+
+
+def test_staging_begins_empty(tmp_path: Path) -> None:
+    """What a killed host left there goes, and what this deployment leaves."""
+    (tmp_path / "packages/.staging/old").mkdir(parents=True)
+    with ComponentStore(Layout(tmp_path), Rules()).staging() as staging:
+        assert list(staging.iterdir()) == []
+        (staging / "new").mkdir()
+    assert list((tmp_path / "packages").iterdir()) == []
 
 
 def test_missing_artifact_is_named(tmp_path: Path) -> None:

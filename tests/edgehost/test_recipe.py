@@ -426,7 +426,7 @@ Manifests:
         ("r.yaml", b"[" * 7_000, "nested too deeply"),
         ("r.json", b"[" * 7_000, "nested too deeply"),
         ("r.yaml", b"a: !!python/object/apply:os.system ['true']", "can't be parsed: the tag"),
-        ("r.yaml", b"a: \x00", "can't be parsed"),
+        ("r.yaml", b"a: 1\nb: \x00", ", line 2: can't be parsed: it has the character U+0000"),
     ],
 )
 def test_unreadable_recipe_is_refused(name: str, text: bytes, words: str, profile: Profile) -> None:

@@ -47,6 +47,7 @@ def versions(roots: dict[str, str], recipes: Known, running: dict[str, str] | No
         ),
         ({"a": "1.0.0-beta"}, ["a=1.0.0-beta"], {}, ["a=1.0.0-beta"]),
         ({"a": "*"}, ["a=1.0.0", "a=2.0.0-beta"], {}, ["a=1.0.0"]),
+        ({"a": "01.0.0"}, ["a=01.0.0"], {}, ["a=01.0.0"]),
         ({}, ["a=1.0.0"], {"a": "1.0.0"}, []),
     ],
 )
