@@ -177,10 +177,7 @@ class ConfigurationStore:
                     watcher(path)
 
     def _save(self) -> None:
-        partial = self._path.with_suffix(".partial")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(self.snapshot())
-        partial.replace(self._path)
+        durable.write(self._path, self.snapshot())
 
 
 def now_ms() -> int:

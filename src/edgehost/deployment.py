@@ -197,8 +197,12 @@ class Deployer:
     def _begin(self, identity: str) -> Undo:
         """Keep what is needed to roll back, then say that the deployment is in progress."""
         undo = self._state.undo(identity)
-        durable.write(undo.configuration, self._configuration.snapshot())
-        self._state.save(dataclasses.replace(self.deployed, ongoing=identity))
+        try:
+            durable.write(undo.configuration, self._configuration.snapshot())
+            self._state.save(dataclasses.replace(self.deployed, ongoing=identity))
+        except OSError:
+            undo.forget()
+            raise
         return undo
 
     async def _apply(self, goal: Goal, anew: set[str], moving: set[str], undo: Undo) -> None:

@@ -13,13 +13,17 @@ class DamagedFileError(OSError):
 
 
 def write(path: Path, text: str) -> None:
-    """Replace a file in one step: whatever happens, it is the old one or the new one."""
+    """Replace a file in one step: whatever happens, it is the old one or the new one. OSErrors name it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     partial.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:

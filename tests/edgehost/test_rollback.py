@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from edgehost.state import State
 from edgehost.thread import run_in_thread
 from ipc_bench import DEADLINE_S
 from mosquitto_broker import until
+from small_disk import small_disk
 
 
 def fails(deploy: Deploying, *names: str, words: str | None = None, **options: Any) -> str:
@@ -185,6 +187,29 @@ def test_full_disk_rolls_back(deploy: Deploying, monkeypatch: pytest.MonkeyPatch
     message = fails(deploy, "com.a=2.0.0", words="No space left on device")
     assert message.endswith("rolled back; running again: com.a 1.0.0")
     assert deploy.state("com.a") == State.RUNNING
+
+
+def test_full_disk_before_anything_is_touched_leaves_nothing(tmp_path: Path) -> None:
+    """Room for the new version, none to keep what is needed to undo it: the file is named, no part of it stays."""
+    with (
+        small_disk(tmp_path / "disk", 16) as disk,
+        run_in_thread(disk.path / "root", steady_s=0.2) as threaded,
+    ):
+        deploy = Deploying(SimpleNamespace(host=threaded.host, threaded=threaded), tmp_path)
+        deploy.recipe("com.a", configuration={"Text": "x" * 15_000})
+        for number in range(100):
+            threaded.host.configuration.add_defaults("com.a", {f"Text{number}": "x" * 15_000})
+        deploy("com.a")
+        deploy.recipe("com.a", "2.0.0")
+        disk.fill(500_000)
+        message = fails(
+            deploy, "com.a=2.0.0", words="No space left on device: .*deployments/.*configuration.json"
+        )
+        assert "rolled back" not in message
+        assert (deploy.version("com.a"), deploy.state("com.a")) == ("1.0.0", State.RUNNING)
+        assert list((disk.path / "root/deployments").iterdir()) == []
+        disk.clear()
+        deploy("com.a=2.0.0")
 
 
 def test_deployment_goes_on_when_nobody_waits_for_it_any_more(deploy: Deploying) -> None:
