@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with progress(terminal) as update:
             for event in stream(arguments.root, "deploy", **request):
-                named = request["versions"] if "deployment" in event else ()
+                is_over = (event.get("deployment") or {}).get("status") == "SUCCEEDED"
+                named = request["versions"] if is_over else ()
                 changed = changes.note(event["components"], named)
                 update(changed, changes.rows())
     except KeyboardInterrupt:
@@ -130,9 +131,7 @@ class Changes:
 
     def note(self, components: Components, named: Iterable[str] = ()) -> list[Row]:
         """Look again: a row for each component that has changed, or is ``named`` and had not changed so far."""
-        now = {
-            each["name"]: ((each["state"], each["name"], each["version"]), each["pid"]) for each in components
-        }
+        now = {each["name"]: (_row(each), _process(each)) for each in components}
         last = now if self._last is None else self._last
         self._last = now
         changed = {name: row for name, (row, pid) in now.items() if last.get(name) != (row, pid)}
@@ -144,6 +143,15 @@ class Changes:
     def rows(self) -> list[Row]:
         """All that has changed so far, as it is now."""
         return list(self._rows.values())
+
+
+def _row(component: Mapping[str, Any]) -> Row:
+    return component["state"], component["name"], component["version"]
+
+
+def _process(component: Mapping[str, Any]) -> int | None:
+    """Which process is running: another one has been started anew, however fast."""
+    return component["pid"] if component["state"] == "RUNNING" else None
 
 
 @contextmanager

@@ -1,4 +1,3 @@
-import argparse
 import csv
 import json
 import signal
@@ -12,20 +11,15 @@ import numpy as np
 import pytest
 
 from edgehost import camera
+from edgehost.__main__ import main
 from edgehost.camera.drop import paced, pictures_in, write
 from edgehost.camera.plate import random_plate
 
 SAMPLES = Path(__file__).parents[2] / "sample_images"
-COMMAND = (
-    "import argparse, sys; from edgehost.camera import add_arguments, run;"
-    "parser = argparse.ArgumentParser(); add_arguments(parser); sys.exit(run(parser.parse_args()))"
-)
 
 
 def run(*arguments: object) -> int:
-    parser = argparse.ArgumentParser()
-    camera.add_arguments(parser)
-    return camera.run(parser.parse_args([str(argument) for argument in arguments]))
+    return main(["camera", *map(str, arguments)])
 
 
 def names(directory: Path) -> list[str]:
@@ -263,7 +257,7 @@ class TestCommand:
         """Ctrl-C ends it with a summary and exit 130; the labels name the pictures that landed."""
         arguments = ["--output", str(tmp_path / "images"), "--count", "1000", "--rate", "0.5"]
         process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *arguments], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "edgehost", "camera", *arguments], stderr=subprocess.PIPE, text=True
         )
         deadline = time.monotonic() + 60
         while not (tmp_path / "images" / "tag-0001.jpg").exists():

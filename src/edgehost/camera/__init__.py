@@ -4,7 +4,7 @@ The picture's path: `plate` and `surroundings`, `marks` on the plate, `tag` (the
 truth), `drop` (files in a directory); `command` is the command line.
 """
 
-from edgehost.camera.command import add_arguments, run
+from edgehost.camera.command import add_arguments
 from edgehost.camera.drop import drop, write
 from edgehost.camera.tag import TagPicture, generate, render_tag
 from edgehost.camera.truth import Box, read_labels, writing_labels
@@ -17,7 +17,6 @@ __all__ = [
     "generate",
     "read_labels",
     "render_tag",
-    "run",
     "write",
     "writing_labels",
 ]

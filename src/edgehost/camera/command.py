@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--labels", type=Path, metavar="FILE", help="the truth (default: labels.csv beside them)"
     )
+    parser.set_defaults(run_command=run)
 
 
 @dataclass(slots=True)
