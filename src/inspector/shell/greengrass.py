@@ -222,7 +222,9 @@ class Greengrass:
         if self._client is None or (is_open and not renew):
             return
         cause = known.cause if known and known.topic == topic else None
-        subscription = Subscription(topic, on_event, self._report_lost(), _explain, cause)
+        # Greengrass Lite asks nobody to validate: that is no reason to warn
+        level = logging.INFO if name == VALIDATION else logging.WARNING
+        subscription = Subscription(topic, on_event, self._report_lost(), _explain, cause, level)
         self._subscriptions[name] = subscription
         subscription.open(getattr(self._client, name), request)
         if known:

@@ -25,12 +25,14 @@ class Subscription(rpc.StreamResponseHandler):  # type: ignore[misc]  # the SDK 
         report_lost: Callable[[str], None],
         explain: Explain,
         cause: str | None,
+        level: int,
     ) -> None:
         self.topic = topic
         self.is_over = False
         self.cause = cause
         """Why it could not be opened, the last time that was said."""
         self.is_open = False
+        self._level = level
         self._on_event = on_event
         self._report_lost = report_lost
         self._explain = explain
@@ -56,7 +58,7 @@ class Subscription(rpc.StreamResponseHandler):  # type: ignore[misc]  # the SDK 
         self.is_over = True
         cause = str(self._explain(error, self.topic))
         if cause != self.cause:
-            log.warning("not subscribed", extra={"operation": name, "cause": cause})
+            log.log(self._level, "not subscribed", extra={"operation": name, "cause": cause})
         self.cause = cause
 
     def close(self) -> None:
