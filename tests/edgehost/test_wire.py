@@ -110,6 +110,17 @@ def test_request_that_is_no_json_object_is_answered(bench, payload: bytes) -> No
     assert client.request(2, "GetConfiguration").headers[":message-type"] == 0
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark(bench) -> None:
+    """As in Java, which writes UTF-8 that way; whoever publishes it is not told."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    client.request(1, "SubscribeToTopic", b'{"topic": "t"}')
+    message = rb'{"topic": "t", "publishMessage": {"jsonMessage": {"message": {"a": "\ud800"}}}}'
+    event, reply = client.request(2, "PublishToTopic", message), client.receive()
+    assert event.payload == b'{"jsonMessage":{"message":{"a":"?"},"context":{"topic":"t"}}}'
+    assert reply.headers[":message-type"] == 0
+
+
 def test_unknown_operation_is_a_service_error(bench) -> None:
     """As on both nuclei."""
     client = bench.raw()
