@@ -152,8 +152,13 @@ def _room() -> list:
     listens, _ = rows("SubscribeToTopic", LITE, _ROOM)
     last = _publish(_binary("t"))
     pairs = {f"k{number:02}": 1 for number in range(23)}
-    fits = [{"l": [1] * 42}, pairs, [1] * 44]
-    too_much = [{"l": [1] * 43}, pairs | {"k23": 1}, [1] * 45]
+    exactly = {
+        "l": [1] * 29,
+        **{f"k{number}": 1 for number in range(7)},
+    }  # 11 pairs of 21 bytes, 29 elements of 11
+    one_more = {"l": [1] * 31, **{f"k{number}": 1 for number in range(6)}}
+    fits = [{"l": [1] * 42}, pairs, [1] * 44, exactly]
+    too_much = [{"l": [1] * 43}, pairs | {"k23": 1}, [1] * 45, one_more]
     return [
         *(
             listens(
@@ -182,6 +187,7 @@ def _wildcards() -> list:
         ("+", "a", BOTH),
         ("a/b+", "a/bc", ()),
         ("#", "$x/y", CLASSIC),
+        ("+/y", "$x/y", CLASSIC),
         ("$x/#", "$x/y", BOTH),
     ]
     everything = {"receiveMode": "RECEIVE_ALL_MESSAGES"}

@@ -139,9 +139,10 @@ def test_two_subscriptions_on_one_stream(client: RawClient) -> None:
         client.send(0, 2, 5)
 
 
-def test_end_of_a_stream_that_is_none_is_nothing(client: RawClient) -> None:
-    """Neither an answer nor the end of the connection."""
-    client.send(0, 2, 99)
+@pytest.mark.parametrize("kind", [0, 2, 4, 99])
+def test_end_of_a_stream_that_is_none_is_nothing(client: RawClient, kind: int) -> None:
+    """Neither an answer nor the end of the connection, whatever the message's type."""
+    client.send(kind, 2, 99)
     assert client.request(1, "GetConfiguration").headers[":stream-id"] == 1
 
 
@@ -279,6 +280,8 @@ def test_hundred_subscriptions_of_all_clients(bench: Bench) -> None:
     assert json.loads(error.payload)["_message"] == "Failed to bind subscription."
     error = one.request(52, "SubscribeToConfigurationUpdate")
     assert json.loads(error.payload)["_message"] == "Failed to subscribe to configuration update."
+    error = one.request(53, "SubscribeToIoTCore", b'{"topicName": "t"}')
+    assert json.loads(error.payload)["_message"] == "Failed to bind the subscription."
     other.send(0, 2, 1)
     other.request(53, "GetConfiguration")
     assert one.request(54, "SubscribeToConfigurationUpdate").headers[":message-type"] == 0

@@ -19,11 +19,10 @@ from typing import Any
 
 import aiomqtt
 
-from edgehost.authorization import MQTT_PROXY
+from edgehost.authorization import MQTT_PROXY, Authorize
 from edgehost.broker import BrokerAddress
 from edgehost.broker_link import REFUSED, BrokerLink, Subscription, suback_code
 from edgehost.call import Call, Handler
-from edgehost.classic.pubsub import Authorize
 from edgehost.errors import ServiceError, UnauthorizedError
 from edgehost.lite.in_flight import InFlight, NoRoomError
 from edgehost.lite.mqtt_request import read_publish, read_subscribe
