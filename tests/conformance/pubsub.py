@@ -152,11 +152,9 @@ def _room() -> list:
     listens, _ = rows("SubscribeToTopic", LITE, _ROOM)
     last = _publish(_binary("t"))
     pairs = {f"k{number:02}": 1 for number in range(23)}
-    exactly = {
-        "l": [1] * 29,
-        **{f"k{number}": 1 for number in range(7)},
-    }  # 11 pairs of 21 bytes, 29 elements of 11
-    one_more = {"l": [1] * 31, **{f"k{number}": 1 for number in range(6)}}
+    # 550 bytes: 11 pairs of 21, topic, type and message among them, and 29 elements of 11; 551: 10 pairs, 31 elements
+    exactly = {**{f"k{number}": 1 for number in range(7)}, "l": [1] * 29}
+    one_more = {**{f"k{number}": 1 for number in range(6)}, "l": [1] * 31}
     fits = [{"l": [1] * 42}, pairs, [1] * 44, exactly]
     too_much = [{"l": [1] * 43}, pairs | {"k23": 1}, [1] * 45, one_more]
     return [
