@@ -150,9 +150,9 @@ def _update_rows() -> list:
         ),
         classic_refuses(
             "failed",
-            _merge({"Text": "then"}, at_s=NOW_S - 0.25),
+            _merge({"Text": "then"}, at_s=NOW_S + 0.2),
             "FailedUpdateConditionCheckError",
-            before=(_update({"Text": "now"}),),
+            before=(_update({"Text": "now"}, at_s=NOW_S + 0.3),),
             changes={"Text": "now"},
         ),
         stored(
@@ -161,8 +161,8 @@ def _update_rows() -> list:
             changes={"Text": "now", "Fresh": 1},
         ),
         stored(
-            _merge({"Text": "then"}, at_s=NOW_S - 0.25),
-            before=(_update({"Text": "now"}),),
+            _merge({"Text": "then"}, at_s=NOW_S + 0.2),
+            before=(_update({"Text": "now"}, at_s=NOW_S + 0.3),),
             changes={"Text": "now"},
         ),
         stored(_merge("bye", "Text"), changes={"Text": "bye"}),

@@ -60,7 +60,7 @@ def _publishing_on_classic() -> list[Case]:
         return refuses("failed", request, "ServiceError", message, **more)
 
     return [
-        answers(_message("$aws/rules/mine/" + "/" * 7)),
+        answers(_message("$AWS/rules/mine/" + "/" * 7)),
         refuses("invalid", _without(_message(), "topicName"), _INVALID, "Topic is required"),
         refuses("invalid", _without(_message(), "qos"), _INVALID, "QoS is required"),
         refuses("invalid", _without(_message(), "payload"), _INVALID, "Payload is required"),

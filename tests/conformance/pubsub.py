@@ -67,8 +67,14 @@ def _publishing() -> list:
             lite_refuses("denied", _binary(topic), *unauthorized, access=access)
             for topic, access in _refused_topics()
         ),
-        classic_refuses(
-            "invalid", _binary("a/+"), "InvalidArgumentsError", "Publish topic must not contain a wildcard."
+        *(
+            classic_refuses(
+                "invalid",
+                _binary(topic),
+                "InvalidArgumentsError",
+                "Publish topic must not contain a wildcard.",
+            )
+            for topic in ("a/+", "a/#", "a/*")
         ),
         lite(_binary("a/+")),
         classic_refuses(

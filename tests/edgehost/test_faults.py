@@ -150,6 +150,20 @@ def test_ipc_slow_makes_every_request_wait(bench: Bench) -> None:
     client.get_configuration()
 
 
+def test_stream_that_ends_before_its_answer_gets_none(bench: Bench) -> None:
+    """Whoever ended it would take the answer for a protocol error."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    inject(bench, "ipc_slow", 0.1, 3600)
+    for stream in (1, 2):
+        client.send(0, 0, stream, b"{}", operation="aws.greengrass#GetConfiguration")
+        if stream == 1:
+            client.send(0, 2, stream)
+    assert client.receive().headers[":stream-id"] == 2
+    inject(bench, "clear")
+    assert client.request(3, "GetConfiguration").headers[":stream-id"] == 3
+
+
 def test_ipc_cut_ends_every_connection(bench: Bench, doomed: GreengrassCoreIPCClientV2, inbox: Inbox) -> None:
     """Subscriptions end with them; whoever connects again is served."""
     doomed.subscribe_to_topic(topic="t", **inbox.handlers())
@@ -187,8 +201,8 @@ AWAY = {
         "SubscribeToIoTCore": ("ServiceError", "Failed to bind the subscription."),
     },
 }
-"""What is answered while a daemon is away. ggconfigd holds the policies too. Observed; its last two are read in ggipcd,
-under services/cli."""
+"""What is answered while a daemon is away. ggconfigd holds the policies too. Observed; its last two were read in
+ggipcd, under services/cli."""
 LOST = {
     "ggconfigd": "SubscribeToConfigurationUpdate",
     "ggpubsubd": "SubscribeToTopic",

@@ -72,7 +72,7 @@ def test_connections_leave_nothing_behind(bench: Bench) -> None:
             client.request(1, "SubscribeToTopic", b'{"topic": "t"}')
         client.close()
     until(lambda: len(bench.host.ipc._connections) == 1, "they are forgotten")
-    until(lambda: len(os.listdir("/proc/self/fd")) == before, "their files are closed")
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before, "their files are closed")
 
 
 @pytest.mark.parametrize("profile", [LITE], ids=["lite"])

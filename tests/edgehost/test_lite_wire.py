@@ -255,6 +255,15 @@ def test_reply_that_does_not_fit_is_an_error(bench: Bench, client: RawClient) ->
     assert json.loads(reply.payload)["value"] == {"leaf0": "x" * 1000}
 
 
+def test_longest_reply_and_one_byte_more(bench: Bench, client: RawClient) -> None:
+    """10,000 bytes are sent."""
+    bench.configure("com.a", {"x": ""})
+    rest = 10_000 - len(encode(client.request(1, "GetConfiguration", b'{"keyPath": ["x"]}')))
+    bench.configure("com.a", {"y": "y" * rest, "z": "z" * (rest + 1)})
+    assert len(encode(client.request(2, "GetConfiguration", b'{"keyPath": ["y"]}'))) == 10_000
+    assert is_service_error(client.request(3, "GetConfiguration", b'{"keyPath": ["z"]}'), 3)
+
+
 def test_fifty_clients(bench: Bench) -> None:
     """The next one is closed at once; when one of them goes, there is room again."""
     token = bench.token("com.a")
