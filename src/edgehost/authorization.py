@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 PUBSUB = "aws.greengrass.ipc.pubsub"
@@ -10,6 +10,10 @@ MQTT_PROXY = "aws.greengrass.ipc.mqttproxy"
 
 Variables = Mapping[str, str]
 """Recipe variables as they are written, ``{iot:thingName}``, and what they stand for."""
+
+
+Authorize = Callable[[str, str, str, str], bool]
+"""Whether the host lets it: component, service, operation, resource."""
 
 
 class IsAllowed(Protocol):

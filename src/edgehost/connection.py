@@ -2,7 +2,7 @@
 
 1. Each frame is a step, as the profile's wire decides; this takes it.
 2. A subscription's events follow its reply, on the same stream.
-3. Whatever is malformed closes its own connection and no other.
+3. Whatever is malformed closes its own connection and no other; so does leaving too much unread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from edgehost.call import Call, Handler
 from edgehost.errors import IpcError, ServiceError
-from edgehost.frames import Frame, FrameDecoder, FrameError, encode
+from edgehost.frames import MAX_FRAME_BYTES, Frame, FrameDecoder, FrameError, encode
 from edgehost.wire import (
     ACCEPTED,
     TERMINATE,
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 Authenticate = Callable[[str], str | None]
 
 _READ_BYTES = 64 * 1024
+_MAX_UNREAD_BYTES = 2 * MAX_FRAME_BYTES
+"""What waits for a client that doesn't read; beyond that its connection is cut."""
 
 
 class Connection:
@@ -203,8 +205,12 @@ class Connection:
         if name:
             headers |= {":content-type": "application/json", "service-model-type": model_type(name)}
         data = encode(Frame(headers, payload), self._wire.max_sent_bytes)
-        if not self._writer.is_closing():
-            self._writer.write(data)
+        if self._writer.is_closing():
+            return
+        self._writer.write(data)
+        if (unread := self._writer.transport.get_write_buffer_size()) > _MAX_UNREAD_BYTES:
+            log.warning("connection of %s cut: it leaves %d bytes unread", self._name(), unread)
+            self.close()
 
     async def _clean_up(self) -> None:
         for task in list(self._tasks):

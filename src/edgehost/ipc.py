@@ -26,10 +26,12 @@ class IpcServer:
         self._wire = wire
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
+        self._is_open = False
 
     async def start(self) -> None:
         """Listen. A socket left behind by a host that was killed is replaced."""
         self.path.unlink(missing_ok=True)
+        self._is_open = True
         self._server = await asyncio.start_unix_server(self._serve, self.path)
         self.path.chmod(0o600)
 
@@ -37,6 +39,11 @@ class IpcServer:
         """Close every connection and stop listening."""
         if self._server is None:
             return
+        self._is_open = False
+        # asyncio loses a socket that it has accepted and not made a connection of when its server closes.
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        await asyncio.sleep(0)
         self._server.close()
         self.disconnect_all()
         await asyncio.gather(*(connection.closed.wait() for connection in set(self._connections)))
@@ -63,6 +70,9 @@ class IpcServer:
         return most is not None and sum(1 for _ in self._subscriptions()) > most
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._is_open:  # accepted at the last moment, when the others were cut already
+            writer.transport.abort()
+            return
         if len(self._connections) == self._wire.max_connections:
             log.warning(
                 "a client is turned away: %d are connected, and no more can be", len(self._connections)

@@ -61,7 +61,8 @@ class Case:
     ``error`` names what it is refused with; a message that begins with … may be longer at either end. ``before`` and
     ``after`` are done before and after the request, and all of their requests succeed. ``events`` are heard on the
     request's stream, in this order, and no others are; a deploymentId in them is written ``d``. ``changes`` is what
-    the caller's configuration holds in the end, by key, None for a key that isn't there.
+    the caller's configuration holds in the end, by key, None for a key that isn't there. ``offline``: the broker is
+    away when the request is made.
     """
 
     profiles: tuple[str, ...]
@@ -80,6 +81,7 @@ class Case:
     after: tuple[Action, ...] = ()
     events: tuple[Payload, ...] = ()
     changes: Payload = field(default_factory=dict)
+    offline: bool = False
 
 
 Rows = Callable[..., Case]

@@ -53,6 +53,9 @@ def unsupported(operations: set[str]) -> list[Case]:
     ]
 
 
+_LITE_STATES = ("NEW", "INSTALLED", "STARTING", "RUNNING", "ERRORED", "BROKEN", "STOPPING", "FINISHED")
+
+
 def _states() -> list[Case]:
     classic, classic_refuses = rows("UpdateState", CLASSIC, _AGENT)
     lite, lite_refuses = rows("UpdateState", LITE, _STATE)
@@ -64,9 +67,7 @@ def _states() -> list[Case]:
             "failed", {"state": "RUNNING"}, "ResourceNotFoundError", "Service with given name not found"
         ),
         classic_refuses("invalid", {"state": "SLEEPY"}, "InvalidArgumentsError"),
-        lite({"state": "RUNNING"}, **deployed),
-        lite({"state": "ERRORED"}, **deployed),
-        lite({"state": "INSTALLED"}, **deployed),
+        *(lite({"state": state}, **deployed) for state in _LITE_STATES),
         lite_refuses("failed", {"state": "RUNNING"}, *not_updated),
         lite_refuses("failed", {"state": "SLEEPY"}, *not_updated, deployed=("com.me",)),
         lite_refuses("invalid", {}, "ServiceError", "Received invalid parameters."),

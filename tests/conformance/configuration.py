@@ -25,6 +25,7 @@ _STORE = "lite: ggconfigd/src/db_corebus.c, db_interface.c"
 _SIZES = "lite: core-bus/src/server.c, GgObject and GgKV in the component SDK's types.h"
 _NO_POLICIES: Payload = {}
 TOO_DEEP = [f"k{level}" for level in range(13)]
+DEEPEST = TOO_DEEP[:-1]
 
 
 def _value(value: Payload, component: str = "com.me") -> Payload:
@@ -84,6 +85,7 @@ def _get() -> list:
         lite_refuses(
             "invalid", {"keyPath": TOO_DEEP}, "ServiceError", "Config path depth larger than supported."
         ),
+        lite_refuses("failed", {"keyPath": DEEPEST}, "ResourceNotFoundError", "Key not found."),
         lite({"keyPath": TOO_DEEP[:1]}, _value({"k0": "x"}), configuration=wide),
         lite_refuses("failed", {}, "ServiceError", "", configuration=wide, **plain),
         lite({}, _value(wide_enough | {"accessControl": {}}), configuration=wide_enough, **plain),
@@ -146,10 +148,22 @@ def _update_rows() -> list:
             before=(_update({"Text": "now"}),),
             changes={"Text": "now", "Fresh": None},
         ),
+        classic_refuses(
+            "failed",
+            _merge({"Text": "then"}, at_s=NOW_S + 0.2),
+            "FailedUpdateConditionCheckError",
+            before=(_update({"Text": "now"}, at_s=NOW_S + 0.3),),
+            changes={"Text": "now"},
+        ),
         stored(
             _merge({"Fresh": 1, "Text": "then"}, at_s=BEFORE_S),
             before=(_update({"Text": "now"}),),
             changes={"Text": "now", "Fresh": 1},
+        ),
+        stored(
+            _merge({"Text": "then"}, at_s=NOW_S + 0.2),
+            before=(_update({"Text": "now"}, at_s=NOW_S + 0.3),),
+            changes={"Text": "now"},
         ),
         stored(_merge("bye", "Text"), changes={"Text": "bye"}),
         stored(_merge({}, "Nested"), changes={"Nested": CONFIGURATION["Nested"]}),

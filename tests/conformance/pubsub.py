@@ -67,8 +67,14 @@ def _publishing() -> list:
             lite_refuses("denied", _binary(topic), *unauthorized, access=access)
             for topic, access in _refused_topics()
         ),
-        classic_refuses(
-            "invalid", _binary("a/+"), "InvalidArgumentsError", "Publish topic must not contain a wildcard."
+        *(
+            classic_refuses(
+                "invalid",
+                _binary(topic),
+                "InvalidArgumentsError",
+                "Publish topic must not contain a wildcard.",
+            )
+            for topic in ("a/+", "a/#", "a/*")
         ),
         lite(_binary("a/+")),
         classic_refuses(
@@ -152,8 +158,11 @@ def _room() -> list:
     listens, _ = rows("SubscribeToTopic", LITE, _ROOM)
     last = _publish(_binary("t"))
     pairs = {f"k{number:02}": 1 for number in range(23)}
-    fits = [{"l": [1] * 42}, pairs, [1] * 44]
-    too_much = [{"l": [1] * 43}, pairs | {"k23": 1}, [1] * 45]
+    # 550 bytes: 11 pairs of 21, topic, type and message among them, and 29 elements of 11; 551: 10 pairs, 31 elements
+    exactly = {**{f"k{number}": 1 for number in range(7)}, "l": [1] * 29}
+    one_more = {**{f"k{number}": 1 for number in range(6)}, "l": [1] * 31}
+    fits = [{"l": [1] * 42}, pairs, [1] * 44, exactly]
+    too_much = [{"l": [1] * 43}, pairs | {"k23": 1}, [1] * 45, one_more]
     return [
         *(
             listens(
@@ -182,6 +191,7 @@ def _wildcards() -> list:
         ("+", "a", BOTH),
         ("a/b+", "a/bc", ()),
         ("#", "$x/y", CLASSIC),
+        ("+/y", "$x/y", CLASSIC),
         ("$x/#", "$x/y", BOTH),
     ]
     everything = {"receiveMode": "RECEIVE_ALL_MESSAGES"}

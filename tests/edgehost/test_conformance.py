@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import awsiot.greengrasscoreipc.model as m
@@ -31,6 +31,7 @@ from conformance.speaker import (
 from edgehost.profile import PROFILES
 from edgehost.thread import ThreadedHost, run_in_thread
 from ipc_bench import DEADLINE_S, Bench
+from mosquitto_broker import until
 
 CASES = [
     *configuration.CASES,
@@ -53,7 +54,6 @@ NEED_A_POLICY = {
     "CreateLocalDeployment",
     "ValidateAuthorizationToken",
 }
-IOT_CORE = {"PublishToIoTCore", "SubscribeToIoTCore"}
 _numbers = itertools.count()
 
 
@@ -96,6 +96,16 @@ class Stage:
             await host.deploy(None, None, {}, remove=deployed, answer_timeout_s=1)
         for name in names:
             host.configuration.remove(name)
+
+    @contextmanager
+    def offline(self) -> Iterator[None]:
+        """The broker is away."""
+        online = self.bench.host.iot_core.online
+        self.bench.call(_now(self.bench.host.iot_core.cut), DEADLINE_S)
+        until(lambda: not online.is_set(), "the host is offline")
+        yield
+        self.bench.call(_now(self.bench.host.iot_core.mend), DEADLINE_S)
+        self.bench.call(online.wait(), DEADLINE_S)
 
     def ask(self, operation: str, payload: Payload, by: str = "com.me") -> Answer:
         """What the host answers, with the names of the table."""
@@ -216,6 +226,10 @@ def test_many_calls_on_one_connection(bench, profile) -> None:
     assert time.monotonic() - started < 20
 
 
+async def _now(function: Callable[[], None]) -> None:
+    function()
+
+
 def play(
     threaded: ThreadedHost, case: Case, speaks: Callable[[Bench, str, Payload], Speaker]
 ) -> tuple[Answer, list]:
@@ -225,6 +239,8 @@ def play(
         exit_stack.callback(lambda: threaded.call(stage.leave(), DEADLINE_S))
         for action in case.before:
             stage.act(action)
+        if case.offline:
+            exit_stack.enter_context(stage.offline())
         answer = stage.ask(case.operation, case.request, case.by)
         heard = [event for action in case.after for event in stage.act(action)]
         heard += stage.events(len(case.events) - len(heard))
@@ -289,8 +305,6 @@ def test_the_table_is_complete(hosts, profile) -> None:
             for request in requests(case):
                 kinds[request.operation].add("success")
     for operation in OPERATIONS:
-        if operation in IOT_CORE and profile == "lite":
-            continue
         needed = {"unsupported"}
         if operation in served:
             has_arguments = bool(vars(request_model(operation)()))

@@ -59,7 +59,8 @@ def test_process_gets_the_environment_of_a_core_device(
         deploy.bench.host.socket_path
     )
     assert environment["SVCUID"] == environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
-    assert {"AWS_REGION", "AWS_DEFAULT_REGION", "GGC_VERSION", "GG_ROOT_CA_PATH", "PATH"} <= set(environment)
+    assert {"AWS_REGION", "AWS_DEFAULT_REGION", "GG_ROOT_CA_PATH", "PATH"} <= set(environment)
+    assert environment["GGC_VERSION"] == "2.14.0"
     assert environment["HTTPS_PROXY"] == "http://proxy:1"
     unwanted = {"AWS_SECRET_ACCESS_KEY", "PYTHONPATH", "AWS_CONTAINER_CREDENTIALS_FULL_URI"}
     assert not unwanted & set(environment)

@@ -15,6 +15,7 @@ import pytest
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
+from conformance.case import ALL_ALLOWED as CLI_TOO
 from edgehost import faults
 from edgehost.__main__ import main
 from edgehost.control import ControlServer
@@ -149,6 +150,20 @@ def test_ipc_slow_makes_every_request_wait(bench: Bench) -> None:
     client.get_configuration()
 
 
+def test_stream_that_ends_before_its_answer_gets_none(bench: Bench) -> None:
+    """Whoever ended it would take the answer for a protocol error."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    inject(bench, "ipc_slow", 0.1, 3600)
+    for stream in (1, 2):
+        client.send(0, 0, stream, b"{}", operation="aws.greengrass#GetConfiguration")
+        if stream == 1:
+            client.send(0, 2, stream)
+    assert client.receive().headers[":stream-id"] == 2
+    inject(bench, "clear")
+    assert client.request(3, "GetConfiguration").headers[":stream-id"] == 3
+
+
 def test_ipc_cut_ends_every_connection(bench: Bench, doomed: GreengrassCoreIPCClientV2, inbox: Inbox) -> None:
     """Subscriptions end with them; whoever connects again is served."""
     doomed.subscribe_to_topic(topic="t", **inbox.handlers())
@@ -163,6 +178,41 @@ SUBSCRIPTIONS = {
     "SubscribeToTopic": b'{"topic": "t"}',
     "SubscribeToIoTCore": b'{"topicName": "t", "qos": "0"}',
 }
+_ANY_TOPIC = ("UnauthorizedError", "IPC Operation not authorized.")
+_NOT_PUBLISHED = ("ServiceError", "Failed to publish the message.")
+AWAY = {
+    "ggconfigd": {
+        "GetConfiguration": ("ServiceError", ""),
+        "UpdateConfiguration": ("ServiceError", "Failed to update the configuration."),
+        "SubscribeToConfigurationUpdate": ("ServiceError", "Failed to subscribe to configuration update."),
+        "PublishToTopic": _ANY_TOPIC,
+        "SubscribeToTopic": _ANY_TOPIC,
+        "PublishToIoTCore": _ANY_TOPIC,
+        "SubscribeToIoTCore": _ANY_TOPIC,
+        "RestartComponent": ("UnauthorizedError", "Component not authorized to restart component."),
+        "CreateLocalDeployment": ("ServiceError", "IPC Operation not authorized."),
+    },
+    "ggpubsubd": {
+        "PublishToTopic": _NOT_PUBLISHED,
+        "SubscribeToTopic": ("ServiceError", "Failed to bind subscription."),
+    },
+    "iotcored": {
+        "PublishToIoTCore": _NOT_PUBLISHED,
+        "SubscribeToIoTCore": ("ServiceError", "Failed to bind the subscription."),
+    },
+}
+"""What is answered while a daemon is away. ggconfigd holds the policies too. Observed; its last two were read in
+ggipcd, under services/cli."""
+LOST = {
+    "ggconfigd": "SubscribeToConfigurationUpdate",
+    "ggpubsubd": "SubscribeToTopic",
+    "iotcored": "SubscribeToIoTCore",
+}
+OTHERS = (
+    ("GetConfiguration", b"{}"),
+    ("RestartComponent", b'{"componentName": "com.none"}'),
+    ("CreateLocalDeployment", b"{}"),
+)
 CAUSES = (
     ("UpdateConfiguration", b'{"timestamp": 4e9, "valueToMerge": {"key": 1}}'),
     ("PublishToTopic", b'{"topic": "t", "publishMessage": {"binaryMessage": {"message": "eA=="}}}'),
@@ -181,7 +231,7 @@ def test_daemon_restart_kills_its_subscriptions_in_silence(bench: Bench, daemon:
     inject(bench, "daemon_restart", daemon)
     inject(bench, "clear")  # the daemon is back
     until(bench.host.iot_core.online.is_set, "the host is online")
-    alive = [stream for stream, operation in enumerate(SUBSCRIPTIONS, 1) if operation not in lost(daemon)]
+    alive = [stream for stream, operation in enumerate(SUBSCRIPTIONS, 1) if operation != LOST[daemon]]
     answers = [client.request(stream, *cause) for stream, cause in enumerate(CAUSES, 11)]
     answers += [client.receive() for _ in range(len(alive))]
     assert sorted(answer.headers[":stream-id"] for answer in answers) == [*alive, 11, 12, 13]
@@ -195,10 +245,6 @@ def test_daemon_restart_kills_its_subscriptions_in_silence(bench: Bench, daemon:
     assert 22 in (answer.headers[":stream-id"], event.headers[":stream-id"])
 
 
-def lost(daemon: str) -> frozenset[str]:
-    return DAEMONS[daemon].subscriptions
-
-
 @LITE_ONLY
 @pytest.mark.parametrize("daemon", ["ggconfigd", "ggpubsubd", "iotcored"])
 def test_what_needs_a_daemon_fails_while_it_is_away(
@@ -207,15 +253,15 @@ def test_what_needs_a_daemon_fails_while_it_is_away(
     """With the words of each operation; nothing is authorized without the configuration."""
     monkeypatch.setattr(faults, "DAEMON_AWAY_S", 3600)
     client = bench.raw()
-    client.connect(bench.token("com.a"))
+    client.connect(bench.token("com.a", CLI_TOO))
     inject(bench, "daemon_restart", daemon)
-    for stream, (operation, request) in enumerate([*CAUSES, *SUBSCRIPTIONS.items()], 1):
+    for stream, (operation, request) in enumerate([*CAUSES, *SUBSCRIPTIONS.items(), *OTHERS], 1):
         answer = client.request(stream, operation, request)
-        if expected := DAEMONS[daemon].answers.get(operation):
+        if expected := AWAY[daemon].get(operation):
             error, message = expected
-            assert json.loads(answer.payload) == {"_message": message, "_errorCode": error.__name__}
+            assert json.loads(answer.payload) == {"_message": message, "_errorCode": error}
         else:
-            assert answer.headers[":message-type"] == 0
+            assert answer.headers[":message-type"] == 0 or operation == "RestartComponent"
     assert in_force(bench)[0].startswith(f"daemon-restart {daemon}, ")
 
 

@@ -130,6 +130,57 @@ def test_subscriptions_survive_a_reconnect(cloud: Cloud, inbox) -> None:
     assert inbox.next().message.payload == b"x"
 
 
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Cloud]:
+    """A host whose broker speaks MQTT 5 and can be frozen."""
+    with running_cloud(tmp_path, MOSQUITTO, CLASSIC) as cloud:
+        yield cloud
+
+
+def lose_the_network(cloud: Cloud) -> None:
+    async def cut() -> None:
+        cloud.host.faults.broker_down(3600)
+
+    cloud.bench.call(cut())
+    cloud.wait_offline()
+
+
+def find_the_network(cloud: Cloud) -> None:
+    async def clear() -> None:
+        cloud.host.faults.clear()
+
+    cloud.bench.call(clear())
+    cloud.wait_online()
+
+
+def test_session_is_kept(mosquitto: Cloud, inbox) -> None:
+    """What is sent to a device while it is away arrives when it is back."""
+    mosquitto.bench.client("com.a").subscribe_to_iot_core(topic_name="t", qos="1", **inbox.handlers())
+    observer = mosquitto.observer("t")
+    lose_the_network(mosquitto)
+    observer.publish("t", b"meanwhile")
+    observer.wait_for(1)
+    find_the_network(mosquitto)
+    assert inbox.next().message.payload == b"meanwhile"
+
+
+def test_qos_0_in_the_spool_is_given_up_when_the_network_goes(mosquitto: Cloud) -> None:
+    """Of what waits behind a broker that is frozen, QoS 1 stays."""
+    observer = mosquitto.observer("#")
+    client = mosquitto.bench.client("com.a")
+    mosquitto.mosquitto.freeze()
+    for qos, payload in (("1", b"first"), ("0", b"lost"), ("1", b"second")):
+        client.publish_to_iot_core(topic_name="t", qos=qos, payload=payload)
+    lose_the_network(mosquitto)
+    until(lambda: len(mosquitto.host.iot_core.spool) == 2, "QoS 0 is given up")
+    mosquitto.mosquitto.thaw()
+    find_the_network(mosquitto)
+    until(lambda: len(mosquitto.host.iot_core.spool) == 0, "the spool is empty")
+    observer.publish("end", b"end")
+    until(lambda: observer.messages[-1].payload == b"end", "all has arrived")
+    assert {message.payload for message in observer.messages} == {b"first", b"second", b"end"}
+
+
 def test_full_spool_refuses(cloud: Cloud) -> None:
     """2.5 MiB, then a ServiceError with the nucleus's words."""
     client = cloud.bench.client("com.a")

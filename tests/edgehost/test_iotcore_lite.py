@@ -15,6 +15,8 @@ from typing import Any
 
 import awsiot.greengrasscoreipc.model as m
 import pytest
+from awsiot.eventstreamrpc import ConnectionClosedError, StreamClosedError
+from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from paho.mqtt.client import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -109,6 +111,20 @@ def test_acknowledged_messages_make_room(cloud: Cloud) -> None:
     for count, payload in enumerate(sent, 1):
         until(lambda payload=payload: not is_refused(client, payload), "there is room")
         assert observer.wait_for(count)[-1] == payload
+
+
+def test_one_byte_more_than_the_largest_costs_the_ipc_connection(bench: Bench) -> None:
+    """It makes the request's frame too long; the client must be built anew."""
+    token = bench.token("com.a")
+    doomed = GreengrassCoreIPCClientV2(
+        client=connect(ipc_socket=str(bench.host.socket_path), authtoken=token, timeout=10)
+    )
+    publish(doomed, bytes(LARGEST), "0")
+    with pytest.raises((StreamClosedError, ConnectionClosedError)):
+        publish(doomed, bytes(LARGEST + 1), "0")
+    with pytest.raises((ConnectionClosedError, RuntimeError)):  # the latter where awscrt knows before the SDK
+        publish(doomed, b"small")
+    publish(bench.client("com.a"), b"small")
 
 
 @ALL_BROKERS

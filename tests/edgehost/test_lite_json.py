@@ -83,3 +83,41 @@ def test_values_have_room_for_so_many(value: Any, fits: bool) -> None:
     else:
         with pytest.raises(ValueError, match="take 2816 bytes of memory, and there are 2805"):
             json_text.read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"9223372036854775808",
+        b"-9223372036854775809",
+        b"1e400",
+        b"-1e400",
+        b"NaN",
+        b"Infinity",
+        rb'"\ud800"',
+        rb'{"\udc00": 1}',
+        b"[" * 5_000 + b"]" * 5_000,
+        b'"\xff"',
+        b"1 2",
+        b"",
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_what_is_refused(text: bytes) -> None:
+    """Numbers that 64 bits can't hold, half a surrogate pair, what is too deep or no JSON at all."""
+    with pytest.raises(ValueError, match=r".+"):
+        json_text.read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"9223372036854775807", 2**63 - 1),
+        (b"-9223372036854775808", -(2**63)),
+        (b"1e308", 1e308),
+        (rb'"\ud83d\ude00"', "😀"),
+    ],
+)
+def test_what_is_just_taken(text: bytes, value: Any) -> None:
+    """The last that fit, and a whole surrogate pair."""
+    assert json_text.read(text) == value

@@ -139,9 +139,10 @@ def test_two_subscriptions_on_one_stream(client: RawClient) -> None:
         client.send(0, 2, 5)
 
 
-def test_end_of_a_stream_that_is_none_is_nothing(client: RawClient) -> None:
-    """Neither an answer nor the end of the connection."""
-    client.send(0, 2, 99)
+@pytest.mark.parametrize("kind", [0, 2, 4, 99])
+def test_end_of_a_stream_that_is_none_is_nothing(client: RawClient, kind: int) -> None:
+    """Neither an answer nor the end of the connection, whatever the message's type."""
+    client.send(kind, 2, 99)
     assert client.request(1, "GetConfiguration").headers[":stream-id"] == 1
 
 
@@ -254,6 +255,15 @@ def test_reply_that_does_not_fit_is_an_error(bench: Bench, client: RawClient) ->
     assert json.loads(reply.payload)["value"] == {"leaf0": "x" * 1000}
 
 
+def test_longest_reply_and_one_byte_more(bench: Bench, client: RawClient) -> None:
+    """10,000 bytes are sent."""
+    bench.configure("com.a", {"x": ""})
+    rest = 10_000 - len(encode(client.request(1, "GetConfiguration", b'{"keyPath": ["x"]}')))
+    bench.configure("com.a", {"y": "y" * rest, "z": "z" * (rest + 1)})
+    assert len(encode(client.request(2, "GetConfiguration", b'{"keyPath": ["y"]}'))) == 10_000
+    assert is_service_error(client.request(3, "GetConfiguration", b'{"keyPath": ["z"]}'), 3)
+
+
 def test_fifty_clients(bench: Bench) -> None:
     """The next one is closed at once; when one of them goes, there is room again."""
     token = bench.token("com.a")
@@ -279,6 +289,8 @@ def test_hundred_subscriptions_of_all_clients(bench: Bench) -> None:
     assert json.loads(error.payload)["_message"] == "Failed to bind subscription."
     error = one.request(52, "SubscribeToConfigurationUpdate")
     assert json.loads(error.payload)["_message"] == "Failed to subscribe to configuration update."
+    error = one.request(53, "SubscribeToIoTCore", b'{"topicName": "t"}')
+    assert json.loads(error.payload)["_message"] == "Failed to bind the subscription."
     other.send(0, 2, 1)
     other.request(53, "GetConfiguration")
     assert one.request(54, "SubscribeToConfigurationUpdate").headers[":message-type"] == 0

@@ -110,6 +110,17 @@ def test_request_that_is_no_json_object_is_answered(bench, payload: bytes) -> No
     assert client.request(2, "GetConfiguration").headers[":message-type"] == 0
 
 
+def test_half_a_surrogate_pair_becomes_a_question_mark(bench) -> None:
+    """As in Java, which writes UTF-8 that way; whoever publishes it is not told."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    client.request(1, "SubscribeToTopic", b'{"topic": "t"}')
+    message = rb'{"topic": "t", "publishMessage": {"jsonMessage": {"message": {"a": "\ud800"}}}}'
+    event, reply = client.request(2, "PublishToTopic", message), client.receive()
+    assert event.payload == b'{"jsonMessage":{"message":{"a":"?"},"context":{"topic":"t"}}}'
+    assert reply.headers[":message-type"] == 0
+
+
 def test_unknown_operation_is_a_service_error(bench) -> None:
     """As on both nuclei."""
     client = bench.raw()
@@ -125,6 +136,27 @@ def test_ping_is_answered(bench) -> None:
     client.send(2, payload=b"are you there")
     answer = client.receive()
     assert (answer.headers[":message-type"], answer.payload) == (3, b"are you there")
+
+
+def test_what_needs_no_answer(bench) -> None:
+    """A ping response, and a message on a stream that is open: nothing comes of either."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    client.request(1, "SubscribeToTopic", b'{"topic": "t"}')
+    client.send(3, payload=b"I am here")
+    client.send(0, 0, 1, b"{}")
+    publish = b'{"topic": "t", "publishMessage": {"binaryMessage": {"message": "eA=="}}}'
+    answers = [client.request(2, "PublishToTopic", publish), client.receive()]
+    assert [answer.headers[":stream-id"] for answer in answers] == [1, 2]
+
+
+@pytest.mark.parametrize("kind", [6, 7])
+def test_client_that_reports_an_error_is_closed(bench, kind: int) -> None:
+    """Without an answer: it has said that it can't go on."""
+    client = bench.raw()
+    client.connect(bench.token("com.a"))
+    client.send(kind, payload=b'{"message": "oh"}')
+    assert client.is_closed()
 
 
 def request_before_connect(client, token) -> None:

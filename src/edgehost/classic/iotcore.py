@@ -17,11 +17,10 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from edgehost.authorization import MQTT_PROXY
+from edgehost.authorization import MQTT_PROXY, Authorize
 from edgehost.broker import BrokerAddress
 from edgehost.broker_link import REFUSED, BrokerLink, Subscription, suback_code
 from edgehost.call import Call, Handler
-from edgehost.classic.pubsub import Authorize
 from edgehost.classic.spool import Spool
 from edgehost.errors import ServiceError, UnauthorizedError
 from edgehost.mqtt_message import (

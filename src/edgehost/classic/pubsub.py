@@ -5,16 +5,12 @@ Source for what is refused and who receives: ``PubSubIPCEventStreamAgent`` and `
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgehost.authorization import PUBSUB
+from edgehost.authorization import PUBSUB, Authorize
 from edgehost.call import Call, Handler
 from edgehost.errors import InvalidArgumentsError, UnauthorizedError
-
-# (component, service, operation, resource) -> allowed
-Authorize = Callable[[str, str, str, str], bool]
 
 _OTHERS = "RECEIVE_MESSAGES_FROM_OTHERS"
 _ALL = "RECEIVE_ALL_MESSAGES"

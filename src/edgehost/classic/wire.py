@@ -81,7 +81,7 @@ def _on_connection(kind: int, frame: Frame) -> Step | None:
 def _token(frame: Frame) -> str | None:
     try:
         token = json.loads(frame.payload)["authToken"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     is_spoken = frame.headers.get(":version") == PROTOCOL_VERSION
     return token if is_spoken and isinstance(token, str) else None
@@ -105,7 +105,7 @@ def read(payload: bytes) -> dict[str, Any]:
     """A request's JSON. Raises InvalidArgumentsError."""
     try:
         request = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgumentsError(f"The request is not JSON: {error}") from error
     if not isinstance(request, dict):
         raise InvalidArgumentsError("The request is not a JSON object")
@@ -113,8 +113,8 @@ def read(payload: bytes) -> dict[str, Any]:
 
 
 def write(payload: Mapping[str, Any]) -> bytes:
-    """JSON as the nucleus writes it: compact, UTF-8 as it is."""
-    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
+    """JSON as the nucleus writes it: compact, UTF-8 as it is, half a surrogate pair as Java has it, ``?``."""
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
 def error(error: IpcError) -> Mapping[str, Any]:

@@ -19,11 +19,10 @@ from typing import Any
 
 import aiomqtt
 
-from edgehost.authorization import MQTT_PROXY
+from edgehost.authorization import MQTT_PROXY, Authorize
 from edgehost.broker import BrokerAddress
 from edgehost.broker_link import REFUSED, BrokerLink, Subscription, suback_code
 from edgehost.call import Call, Handler
-from edgehost.classic.pubsub import Authorize
 from edgehost.errors import ServiceError, UnauthorizedError
 from edgehost.lite.in_flight import InFlight, NoRoomError
 from edgehost.lite.mqtt_request import read_publish, read_subscribe
@@ -173,8 +172,13 @@ class _Session:
     def _start(self, packet: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(packet)
         self._unacknowledged.add(task)
-        task.add_done_callback(self._unacknowledged.discard)
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._unacknowledged.discard(task)
+        if not task.cancelled() and (error := task.exception()):  # who handed it over may be gone
+            log.debug("a packet was not sent, or its acknowledgement did not come: %s", error)
 
     async def _publish(self, message: MqttMessage) -> None:
         packet_bytes = publish_packet_bytes(message.topic, message.payload, message.qos)

@@ -1,11 +1,12 @@
 """JSON as Greengrass Lite reads and writes it. Pure.
 
-Source: ``json_encode.c`` and ``map_canonical.c`` of the component SDK that Lite is built on.
+Source: ``json_decode.c``, ``json_encode.c`` and ``map_canonical.c`` of the component SDK that Lite is built on.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +20,20 @@ _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 def read(text: bytes) -> Any:
     """The value. Keys come sorted; of a key that is there twice the first counts. Raises ValueError.
 
-    That is also raised where the values are too many for the memory that a request is read into.
+    That is also raised where the values are too many for the memory that a request is read into, where a number has
+    no place in 64 bits, and where a text holds half a surrogate pair.
     """
-    value = json.loads(text.decode(), object_pairs_hook=_canonical, parse_constant=_refuse)
+    try:
+        value = json.loads(
+            text.decode(),
+            object_pairs_hook=_canonical,
+            parse_int=_integer,
+            parse_float=_float,
+            parse_constant=_refuse,
+        )
+        write(value).encode()
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
     if (needed := memory_bytes(value)) > MAX_REQUEST_BYTES:
         raise ValueError(f"its values take {needed} bytes of memory, and there are {MAX_REQUEST_BYTES}")
     return value
@@ -65,6 +77,18 @@ def _escape(match: re.Match[str]) -> str:
 
 def _canonical(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(sorted(dict(reversed(pairs)).items()))
+
+
+def _integer(digits: str) -> int:
+    if not -(2**63) <= (value := int(digits)) < 2**63:
+        raise ValueError(f"{digits} is out of range")
+    return value
+
+
+def _float(digits: str) -> float:
+    if math.isinf(value := float(digits)):
+        raise ValueError(f"{digits} is out of range")
+    return value
 
 
 def _refuse(constant: str) -> None:

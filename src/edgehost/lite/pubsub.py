@@ -11,17 +11,13 @@ Sources, messages included: ``ggipcd/src/services/pubsub``, ``ggpubsubd``, ``cor
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgehost.authorization import PUBSUB
+from edgehost.authorization import PUBSUB, Authorize
 from edgehost.call import Call, Handler
 from edgehost.errors import ServiceError, UnauthorizedError
 from edgehost.lite import json_text
-
-# (component, service, operation, resource) -> allowed
-Authorize = Callable[[str, str, str, str], bool]
 
 MAX_TOPIC_BYTES = 256
 MAX_SUBSCRIPTIONS = 99
