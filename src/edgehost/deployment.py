@@ -89,6 +89,8 @@ class Deployer:
         self._consultation = consultation
         self._store = store
         self._state = state
+        self._undone: tuple[Before, Undo] | None = None
+        """Of a deployment in progress, or of one that could not be rolled back."""
 
     @property
     def deployed(self) -> Deployed:
@@ -126,10 +128,7 @@ class Deployer:
             raise
 
     async def _deploy(self, request: Request, identity: str) -> None:
-        if interrupted := self.deployed.ongoing:
-            raise DeploymentError(
-                f"deployment {interrupted} could not be rolled back; restart the host, which tries again"
-            )
+        await self._finish_rollback()
         try:
             with self._store.staging() as staging:
                 goal = await self._prepare(request, staging)
@@ -163,6 +162,7 @@ class Deployer:
         anew = self._anew(goal)
         before = Before(self._components, goal, anew)
         undo = self._begin(identity)
+        self._undone = before, undo
         try:
             await self._apply(goal, anew, before.moving, undo)
             self._commit(goal, result(identity, SUCCEEDED))
@@ -173,10 +173,10 @@ class Deployer:
                 outcome, status = await self._roll_back(before, undo)
             else:
                 self._commit(goal, {})
-                undo.forget()
+                self._forget(undo)
                 outcome, status = "not rolled back, as asked", NOT_ROLLED_BACK
             raise DeploymentError(f"{error}\n{outcome}", status) from error
-        undo.forget()
+        self._forget(undo)
         self._clean()
 
     def _anew(self, goal: Goal) -> set[str]:
@@ -242,7 +242,7 @@ class Deployer:
                     self._components.renew(name)
                 self._components.start(back)
             self._state.save(dataclasses.replace(self.deployed, ongoing=None))
-            undo.forget()
+            self._forget(undo)
             self._clean()
             await self._components.healthy(set(before.components) - before.broken, back)
         except Exception as error:  # that it could not be undone must be told together with why it had to be
@@ -250,6 +250,19 @@ class Deployer:
             return f"the rollback failed too: {error}", UNABLE_TO_ROLL_BACK
         running = ", ".join(f"{name} {before.components[name].recipe.version}" for name in sorted(back))
         return f"rolled back{running and '; running again: '}{running}", ROLLED_BACK
+
+    async def _finish_rollback(self) -> None:
+        """Undo what could not be undone before, such as for want of room on the disk. Raises DeploymentError."""
+        if self._undone is None:
+            return
+        outcome, _ = await self._roll_back(*self._undone)
+        if self._undone is not None:
+            raise DeploymentError(f"the deployment before this one is still to be rolled back: {outcome}")
+        log.warning("the deployment before this one is undone only now: %s", outcome)
+
+    def _forget(self, undo: Undo) -> None:
+        self._undone = None
+        undo.forget()
 
     def _clean(self) -> None:
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from deploying import FOREVER, Deploying
+from edgehost.configuration import ConfigurationStore
 from edgehost.deployment import DeploymentError
 from edgehost.profile import LITE, PROFILES, Profile
 from edgehost.state import State
@@ -149,6 +152,30 @@ def test_rollback_that_fails_is_told_with_both_reasons(deploy: Deploying) -> Non
     deploy.recipe("com.a", "3.0.0")
     deploy("com.a=3.0.0")
     assert deploy.last() == "SUCCEEDED"
+
+
+def test_rollback_that_found_no_room_is_made_up_for(
+    deploy: Deploying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it can't be undone no other deployment begins; the first one for which there is room undoes it."""
+    deploy.recipe("com.a", configuration={"Speed": 1})
+    deploy("com.a")
+    deploy.recipe("com.a", "2.0.0", run="exit 1", configuration={"New": 1})
+    deploy.recipe("com.b")
+    with monkeypatch.context() as full:
+        full.setattr(ConfigurationStore, "restore", _no_room)
+        assert "the rollback failed too" in fails(deploy, "com.a=2.0.0")
+        assert deploy.last() == "FAILED_UNABLE_TO_ROLLBACK"
+        fails(deploy, "com.b", words="still to be rolled back: the rollback failed too: .*No space left")
+        assert "com.b" not in deploy.bench.host.components
+    deploy("com.b")
+    assert (deploy.version("com.a"), deploy.state("com.a")) == ("1.0.0", State.RUNNING)
+    assert deploy.bench.host.configuration.value("com.a") == {"Speed": 1}
+    assert deploy.state("com.b") == State.RUNNING
+
+
+def _no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_component_that_was_broken_before_is_not_waited_for(deploy: Deploying) -> None:
