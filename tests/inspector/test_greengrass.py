@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from awsiot.eventstreamrpc import ClientOperation
 from awsiot.greengrasscoreipc import connect
+from awsiot.greengrasscoreipc.client import GetConfigurationOperation
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from edge import held, only_classic, only_lite
@@ -120,6 +121,19 @@ def test_changes_of_configuration_are_delivered(
     merge = host.host.configuration.merge
     in_host(host, lambda: merge(COMPONENT, (), {"Threshold": 0.7}, now_ms()))
     assert mail.get(timeout=10) == ConfigurationChanged()
+
+
+def test_a_connection_that_awscrt_finds_closed_is_a_lost_one(
+    adapter: Greengrass, monkeypatch: pytest.MonkeyPatch
+):
+    """Right after it broke the SDK may raise awscrt's own error, and not ConnectionClosedError."""
+
+    def closed(*_: object) -> None:
+        raise RuntimeError("4104 (AWS_ERROR_EVENT_STREAM_RPC_CONNECTION_CLOSED): Connection is closed.")
+
+    monkeypatch.setattr(GetConfigurationOperation, "activate", closed)
+    with pytest.raises(Disconnected, match="4104"):
+        adapter.configuration()
 
 
 def test_commands_are_delivered(adapter: Greengrass, mail: queue.SimpleQueue, host: ThreadedHost):

@@ -296,4 +296,6 @@ def _explain(error: BaseException, topic: str | None) -> Exception:
             return TokenRefusedError(f"Greengrass does not know this process any more: {error!r}")
         case rpc.ConnectionClosedError() | rpc.StreamClosedError() | AwsCrtError():
             return Disconnected(repr(error))
+        case RuntimeError() if "CONNECTION_CLOSED" in str(error):  # awscrt's own word for the same
+            return Disconnected(repr(error))
     return Unreachable(repr(error))
