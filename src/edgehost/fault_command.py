@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path = DEFAULT_ROOT) ->
     parser.description, parser.epilog = _ABOUT, _EXAMPLE
     faults = parser.add_subparsers(required=True, metavar="FAULT", dest="fault")
     down = _add(faults, root, "broker-down", "the broker can't be reached for a while", "broker-down 30s")
-    down.add_argument("seconds", type=duration, metavar="TIME", help="how long: 30s, 500ms, 2m")
+    _add_time(down)
     _add(faults, root, "ipc-cut", "cut every IPC connection, once", "ipc-cut")
     slow = _add(faults, root, "ipc-slow", "every IPC request waits", "ipc-slow 2s --for 30s")
     slow.add_argument("delay_s", type=duration, metavar="DELAY", help="how long each request waits")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path = DEFAULT_ROOT) ->
         "--for", dest="seconds", type=duration, default=30, metavar="TIME", help="(default: 30s)"
     )
     full = _add(faults, root, "spool-full", "the spool takes no message for a while", "spool-full 10s")
-    full.add_argument("seconds", type=duration, metavar="TIME", help="how long")
+    _add_time(full)
     _add_error(faults, root)
     daemon = _add(
         faults, root, "daemon-restart", "restart one of Greengrass Lite's daemons", "daemon-restart ggconfigd"
@@ -50,6 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path = DEFAULT_ROOT) ->
     _add(faults, root, "host-restart", "restart the nucleus and what is deployed", "host-restart")
     _add(faults, root, "clear", "end every fault now", "clear")
     _add(faults, root, "list", "the faults in force", "list --json")
+
+
+def _add_time(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "seconds",
+        type=duration,
+        nargs="?",
+        default=30,
+        metavar="TIME",
+        help="how long: 30s, 500ms, 2m (default: 30s)",
+    )
 
 
 def _add_error(faults: Any, root: Path) -> None:

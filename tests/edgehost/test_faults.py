@@ -441,6 +441,7 @@ def served(tmp_path: Path) -> Iterator[Path]:
         ("broker-down 1m", "broker-down, "),
         ("ipc-slow 2s --for 30s", "ipc-slow, "),
         ("spool-full 10s", "spool-full, "),
+        ("spool-full", "spool-full, "),
         ("error NoAnswer --operation PublishToTopic --count 5 --carried-out", "error NoAnswer to PublishTo"),
         ("ipc-cut", None),
         ("host-restart", None),
