@@ -28,7 +28,6 @@ QUICK = {"SettleMilliseconds": 50, "RescanSeconds": 0.5, "AuditShare": 0, "Revie
 
 only_classic = pytest.mark.parametrize("profile", [CLASSIC], ids=["classic"])
 only_lite = pytest.mark.parametrize("profile", [LITE], ids=["lite"])
-about_images = only_classic
 
 
 class Edge:

@@ -18,7 +18,7 @@ import pytest
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from edge import MODEL, SAMPLES, Edge, about_images, held, only_classic, only_lite
+from edge import MODEL, SAMPLES, Edge, held, only_classic, only_lite
 from edgehost.configuration import now_ms
 from edgehost.deployment import DeploymentError
 from edgehost.profile import Profile
@@ -122,7 +122,6 @@ def test_a_kill_loses_nothing(edge: Edge):
     assert len(list((edge.work / "kept").glob("*.json"))) == 40
 
 
-@about_images
 def test_an_empty_picture_and_a_stuck_camera_pass_nothing(edge: Edge):
     """A black picture is a review and kept as novel; a good one that comes again is a review, and not kept."""
     edge.start(ReviewRepeatedFrames=True)
@@ -141,7 +140,6 @@ def test_an_empty_picture_and_a_stuck_camera_pass_nothing(edge: Edge):
     assert "brightness 0, known" in edge.log
 
 
-@about_images
 def test_whatever_lies_in_the_directory_has_a_defined_outcome(edge: Edge):
     """What cannot be inspected is a review with its code, in quarantine; what is no file is left alone; the line
     goes on."""
@@ -431,7 +429,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@about_images
 def test_cycle_mode_goes_round_in_order(edge: Edge):
     """In cycle mode the images of the directory are inspected one after the other, again and again, and stay."""
     for name in ("b.jpg", "a.jpg", "c.jpg"):

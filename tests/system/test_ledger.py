@@ -1,11 +1,10 @@
 """The component, when its ledger turns out to be damaged."""
 
-from edge import SAMPLES, Edge, about_images
+from edge import SAMPLES, Edge
 from inspector_fakes import rows
 from mosquitto_broker import until
 
 
-@about_images
 def test_a_damaged_ledger_is_replaced_by_itself(edge: Edge):
     """Damage that is met over an image blocks for a moment; then a new ledger begins, and every image that is still
     there has a verdict in it. The old ledger is set aside, and no kept image is touched."""

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from edge import SAMPLES, Edge, about_images
+from edge import SAMPLES, Edge
 from inspector.component import Component
 from inspector.core.detections import Detections
 from inspector.core.package import Thresholds
@@ -37,7 +37,6 @@ def found(*confidences: float) -> Detections:
     return Detections(boxes, np.array(confidences, np.float32), np.zeros(count, np.int64))
 
 
-@about_images
 def test_pictures_come_from_the_image_directory(edge: Edge, tmp_path: Path) -> None:
     """It reads the directory once, picks at random, and takes the pixels from its own samples. Here every file is
     inspected once, as it comes, and the pixels are those of the file."""
@@ -55,7 +54,6 @@ def test_pictures_come_from_the_image_directory(edge: Edge, tmp_path: Path) -> N
     assert len(edge.results) == 6
 
 
-@about_images
 def test_other_files_do_not_end_the_process(edge: Edge) -> None:
     """Anything but .jpg ends the process. Here a PNG is inspected, what is no picture is a review, notes are left
     alone, and the process goes on."""
@@ -92,7 +90,6 @@ def test_pictures_are_not_held_in_memory(tmp_path: Path) -> None:
     assert most < 60
 
 
-@about_images
 def test_an_unreadable_file_finds_nothing(edge: Edge) -> None:
     """It judges another picture under the file's name. Here the verdict is a review, nothing is detected, and the
     hash is the file's own."""
@@ -122,7 +119,6 @@ def test_every_part_has_a_verdict_and_doubt_is_kept(confidences, name, keep) -> 
     assert (verdict.name, verdict.keep) == (name, keep)
 
 
-@about_images
 def test_a_pass_is_published_and_a_defect_has_its_class(edge: Edge) -> None:
     """Its payload has no classes, and where nothing is found nothing is published: a pass can't be told from a crash.
     Here a pass is published too, and every defect has its class."""
