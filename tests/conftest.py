@@ -85,8 +85,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=PROFILES.values(), ids=PROFILES)
 def profile(request: pytest.FixtureRequest) -> Profile:
-    """The nucleus that is played: each in turn. What only one does is marked ``only_classic`` or ``only_lite``, beside
-    a counterpart for the other."""
+    """The nucleus that is played: each in turn. What only one does is marked ``only_classic`` or ``only_lite``,
+    beside a counterpart for the other."""
     return request.param
 
 
