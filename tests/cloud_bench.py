@@ -54,6 +54,7 @@ class Observer:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        del self._client  # a cycle that the garbage collector may end at its sockets first
 
 
 class Cloud:

@@ -154,6 +154,7 @@ def subscribed(url: str) -> Iterator[Client]:
     finally:
         client.disconnect()
         client.loop_stop()
+        client.on_message = None  # a cycle that the garbage collector may end at its sockets first
 
 
 @contextmanager

@@ -135,6 +135,7 @@ class Subscription:
     def __exit__(self, *exc_info: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        del self._client  # nothing else holds it: paho closes its last sockets as it goes
 
     def _connected(
         self,
