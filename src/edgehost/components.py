@@ -84,6 +84,11 @@ class Components:
         self.by_name.pop(name, None)
         self._surroundings.tokens.revoke(name)
 
+    def renew_environments(self) -> None:
+        """Processes that are started from now on get a new token, where the one before is void."""
+        for name, component in self.by_name.items():
+            component.environment = self._surroundings.environment(name)
+
     def renew(self, name: str) -> None:
         """A component gets a new token, and is installed anew when it starts."""
         self.by_name[name].renew(self._surroundings.environment(name))

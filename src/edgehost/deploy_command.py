@@ -88,8 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with progress(terminal) as update:
             for event in stream(arguments.root, "deploy", **request):
-                is_over = (event.get("deployment") or {}).get("status") == "SUCCEEDED"
-                named = request["versions"] if is_over else ()
+                has_succeeded = (event.get("deployment") or {}).get("status") == "SUCCEEDED"
+                named = request["versions"] if has_succeeded else ()
                 changed = changes.note(event["components"], named)
                 update(changed, changes.rows())
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgehost.broker import EMBEDDED, BrokerAddress, EmbeddedBroker, parse_url
 from edgehost.components import STEADY_S, Components
-from edgehost.configuration import ConfigurationStore
+from edgehost.configuration import ConfigurationStore, plain
 from edgehost.deployed import StateFile
 from edgehost.deployment import Deployer, Policy, Request
 from edgehost.environment import Surroundings
@@ -103,13 +103,12 @@ class EdgeHost:
     def void_tokens(self) -> None:
         """No token issued until now is good any more; a process that is started from now on gets another."""
         self.tokens.void()
-        for component in self.components.values():
-            component.environment = self._surroundings().environment(component.name)
+        self._components.renew_environments()
 
     def authorize(self, component: str, service: str, operation: str, resource: str) -> bool:
         """Whether the component's accessControl, as it is in its configuration now, allows the operation."""
         found = self.configuration.find(component, ("accessControl",))
-        access_control = self.configuration.value(component, ("accessControl",)) if found else None
+        access_control = plain(found[1]) if found else None
         return self.profile.is_allowed(
             access_control, service, operation, resource, self._policy_variables(component)
         )
@@ -230,7 +229,7 @@ class EdgeHost:
                 await self.ipc.stop()
                 await self.iot_core.restart()
                 self.faults.clear()
-                self.void_tokens()
+                self.tokens.void()
                 await self.ipc.start()
                 for name in self.components:
                     self._components.renew(name)
@@ -247,7 +246,7 @@ class EdgeHost:
         return {
             "{iot:thingName}": self.thing_name,
             "{kernel:rootPath}": str(self.root),
-            "{work:path}": f"{self.root}/work/{component}/",
+            "{work:path}": f"{Layout(self.root).work(component)}/",
         }
 
     def _deployment_over(self, deployment: asyncio.Task[None]) -> None:
@@ -276,7 +275,7 @@ class EdgeHost:
         self._components = Components(
             self.components,
             self.profile,
-            self._surroundings(),
+            Surroundings(self.root, self.thing_name, self.socket_path, self.tokens, self.profile.version),
             self.configuration,
             self._max_errors,
             self._steady_s,
@@ -303,15 +302,6 @@ class EdgeHost:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         await self._components.stop(self.components)
-
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
-            self.root,
-            self.thing_name,
-            self.socket_path,
-            self.tokens,
-            self.profile.version,
-        )
 
     def _lock_root(self) -> None:
         lock = self._exit.enter_context((self.root / ".lock").open("w"))

@@ -30,7 +30,6 @@ MAX_SUBOBJECTS = 255
 MAX_WRITE_BYTES = 2_200
 """Of memory, for the values in a write to ggconfigd: 200 elements."""
 
-_PAIR_BYTES = 21
 _RESTRICTED = "accessControl"
 _INVALID = "Received invalid parameters."
 
@@ -130,7 +129,7 @@ def _write_bytes(path: KeyPath, value: Any) -> int:
 def _read_bytes(node: Branch | Leaf) -> int:
     if isinstance(node, Leaf):
         return _json_bytes(node.value)
-    return sum(_PAIR_BYTES + len(key.encode()) + _read_bytes(child) for key, child in node)
+    return sum(json_text.PAIR_BYTES + len(key.encode()) + _read_bytes(child) for key, child in node)
 
 
 def _subobjects(value: Any) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # What a list takes for each value, and a mapping for each pair: the size of a GgObject and of a GgKV.
-_OBJECT_BYTES, _PAIR_BYTES = 11, 21
+_OBJECT_BYTES, PAIR_BYTES = 11, 21
 MAX_REQUEST_BYTES = 255 * _OBJECT_BYTES
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
@@ -61,7 +61,7 @@ def memory_bytes(value: Any, *, with_texts: bool = False) -> int:
     def bytes_of(value: Any) -> int:
         match value:
             case Mapping():
-                return sum(_PAIR_BYTES + bytes_of(name) + bytes_of(each) for name, each in value.items())
+                return sum(PAIR_BYTES + bytes_of(name) + bytes_of(each) for name, each in value.items())
             case list():
                 return sum(_OBJECT_BYTES + bytes_of(each) for each in value)
             case str() if with_texts:

@@ -18,6 +18,7 @@ from typing import Any
 from edgehost.errors import IpcError, ServiceError
 from edgehost.frames import Frame
 from edgehost.lite import json_text
+from edgehost.lite.daemons import DAEMONS
 from edgehost.wire import (
     ACCEPTED,
     PROTOCOL_VERSION,
@@ -104,9 +105,6 @@ WIRE = Wire(
     max_connections=50,
     max_subscriptions=100,
     stall_s=5.0,
-    when_full={
-        "SubscribeToConfigurationUpdate": "Failed to subscribe to configuration update.",
-        "SubscribeToIoTCore": "Failed to bind the subscription.",
-        "SubscribeToTopic": "Failed to bind subscription.",
-    },
+    # as when the daemon that would hold the subscription is away
+    when_full={name: daemon.answers[name][1] for daemon in DAEMONS.values() for name in daemon.subscriptions},
 )
