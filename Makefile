@@ -16,7 +16,7 @@ venv: .venv/.ready ## everything but the models extra, in .venv
 	  echo "make: needs Python 3.10 to 3.13 with venv (on Debian or Ubuntu: apt install python3-venv), or say PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	"$(BIN)/python" -m pip install --quiet --require-hashes -r requirements.lock
-	"$(BIN)/python" -m pip install --quiet -e '.[host,station,upload,dev]'
+	"$(BIN)/python" -m pip install --quiet -e '.[host,station,upload,modelkit,dev]'
 	@touch $@
 
 venv-models: .venv-models/.ready ## .venv with the models extra (torch, ultralytics: about 6 GB), in .venv-models
