@@ -1,0 +1,171 @@
+"""A YOLO dataset and a recipe -> a trained network. What was interrupted goes on after the last whole epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from modelkit.dataset import Dataset
+from modelkit.recipe import Recipe
+
+MODEL = "model.pt"
+RECORD = "recipe.json"
+_OURS = {"variant", "activation", "height", "width"}
+"""Parameters that Ultralytics does not know."""
+
+
+class TrainingError(Exception):
+    """The training cannot begin or go on; says what is in the way and what to do."""
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``recipe.json``: all that a training was made of."""
+
+    schema: Literal["edge-inspector/training/1"] = "edge-inspector/training/1"
+    recipe: Recipe
+    labels: tuple[str, ...]
+    trained_on: tuple[str, ...]
+    """Parts."""
+    held_out: tuple[str, ...]
+    """Parts that the network has not seen."""
+    held_out_images: tuple[str, ...] | None = None
+    """File names, where the split went through parts: of a random split, which leaks."""
+    pictures: int
+    """Trained on."""
+    pictures_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    """Of the sorted hashes of the pictures trained on."""
+    pretrained: str | None = None
+    """SHA-256 of the weights begun with; null: from scratch."""
+    versions: dict[str, str]
+    finished_at: str | None = None
+    """Null while it is under way."""
+
+
+def train(
+    dataset: Path, recipe: Recipe, directory: Path, *, pretrained: Path | None = None, device: str = ""
+) -> Path:
+    """Train on ``dataset`` (a directory that ``modelkit dataset`` wrote) and return ``directory/model.pt``.
+
+    ``model.pt`` holds the moving average of the weights after the last epoch, ``recipe.json`` how it was made. What
+    is there already is not trained again. ``device`` is Ultralytics': ``cpu``, ``0`` for the first GPU, empty for
+    whichever there is. Raises TrainingError where ``directory`` holds a training of another kind.
+    """
+    model = directory / MODEL
+    record = _record(dataset, recipe, pretrained)
+    earlier = _read(directory)
+    if earlier and not _is_same(earlier, record):
+        raise TrainingError(
+            f"{directory} holds a training by another recipe or on other pictures; remove it or write to "
+            "another directory"
+        )
+    if earlier and earlier.finished_at and model.is_file():
+        return model
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory, record)
+    last = _run(dataset / "data.yaml", recipe, directory, pretrained, device)
+    shutil.copyfile(last, model)
+    finished_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    _write(directory, msgspec.structs.replace(record, finished_at=finished_at))
+    return model
+
+
+def _record(dataset: Path, recipe: Recipe, pretrained: Path | None) -> Record:
+    described = msgspec.json.decode((dataset / "dataset.json").read_bytes(), type=Dataset)
+    train, val = described.splits["train"], described.splits["val"]
+    is_leaky = not set(train.parts).isdisjoint(val.parts)
+    return Record(
+        recipe=recipe,
+        labels=described.labels,
+        trained_on=train.parts,
+        held_out=val.parts,
+        held_out_images=tuple(val.pictures) if is_leaky else None,
+        pictures=len(train.pictures),
+        pictures_sha256=hashlib.sha256("".join(sorted(train.pictures.values())).encode()).hexdigest(),
+        pretrained=hashlib.sha256(pretrained.read_bytes()).hexdigest() if pretrained else None,
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    ultralytics = _ultralytics()
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "ultralytics": ultralytics.__version__,
+    }
+
+
+def _read(directory: Path) -> Record | None:
+    path = directory / RECORD
+    return msgspec.json.decode(path.read_bytes(), type=Record) if path.is_file() else None
+
+
+def _write(directory: Path, record: Record) -> None:
+    document = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    (directory / RECORD).write_bytes(document)
+
+
+def _is_same(earlier: Record, record: Record) -> bool:
+    same = {"finished_at": None, "versions": record.versions}
+    return msgspec.structs.replace(earlier, **same) == record
+
+
+def _run(data: Path, recipe: Recipe, directory: Path, pretrained: Path | None, device: str) -> Path:
+    """Train, or go on with what was begun; return the last checkpoint."""
+    _ultralytics()
+    from modelkit.trainer import Trainer
+
+    last = directory / "training" / "weights" / "last.pt"
+    parameters: dict[str, Any] = {
+        name: value for name, value in msgspec.structs.asdict(recipe).items() if name not in _OURS
+    }
+    overrides = parameters | {
+        "data": str(data),
+        "model": str(last if last.is_file() else _architecture(recipe, directory)),
+        "resume": str(last) if last.is_file() else False,
+        "pretrained": str(pretrained) if pretrained else False,
+        "imgsz": max(recipe.height, recipe.width),
+        "device": device,
+        "project": str(directory.resolve()),
+        "name": "training",
+        "exist_ok": True,
+        "val": False,
+        "plots": False,
+        "deterministic": False,  # on a CPU it is anyway; on a GPU it costs a third of the speed
+    }
+    trainer = Trainer(height=recipe.height, width=recipe.width, overrides=overrides)
+    trainer.train()
+    return Path(trainer.last)
+
+
+def _architecture(recipe: Recipe, directory: Path) -> Path:
+    """Ultralytics' description of the network, with the activation; its name tells the variant."""
+    ultralytics = _ultralytics()
+    described = (Path(ultralytics.__file__).parent / "cfg/models/v8/yolov8.yaml").read_text("utf-8")
+    if recipe.activation == "relu":
+        described = f"activation: torch.nn.ReLU()\n{described}"
+    path = directory / f"yolov8{recipe.variant}.yaml"
+    path.write_text(described, "utf-8")
+    return path
+
+
+def _ultralytics() -> Any:
+    """Imported late, for it takes seconds and is not there on a device; it may download and install nothing."""
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    try:
+        import ultralytics
+    except ImportError as error:
+        raise TrainingError(
+            f"Ultralytics is not installed ({error}); make venv-models, or pip install 'edge-inspector[models]'"
+        ) from error
+    return ultralytics
