@@ -48,7 +48,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 RECIPES = {
-    "pretrain": Recipe(epochs=6, warmup_epochs=0.5),
+    "pretrain": Recipe(height=448, width=448, epochs=6, warmup_epochs=0.5),
     "finetune": Recipe(epochs=30, lr0=0.001, close_mosaic=10),
     "scratch": Recipe(epochs=120, close_mosaic=20),
     "bootstrap": Recipe(

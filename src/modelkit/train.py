@@ -99,7 +99,7 @@ def _versions() -> dict[str, str]:
     ultralytics = _ultralytics()
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "ultralytics": ultralytics.__version__,
     }
 

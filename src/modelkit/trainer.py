@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import torch
+from ultralytics.data.augment import RandomPerspective
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import strip_optimizer
@@ -35,8 +36,10 @@ class Trainer(DetectionTrainer):
         self._shape(self.train_loader.dataset)
 
     def _shape(self, dataset: YOLODataset) -> None:
-        mosaic_and_affine = dataset.transforms.transforms[0]
-        mosaic_and_affine.transforms[1].size = self._size
+        (affine,) = (
+            each for each in dataset.transforms.transforms[0].transforms if isinstance(each, RandomPerspective)
+        )
+        affine.size = self._size
 
     def setup_model(self) -> Any:
         """As Ultralytics does, channels last."""
