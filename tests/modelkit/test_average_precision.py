@@ -44,9 +44,10 @@ def test_a_false_one_between_two_true_ones() -> None:
 
 def test_an_overlap_counts_up_to_its_own_iou() -> None:
     """10x6.25 within 10x10 is an IoU of 0.625: true at 0.5, 0.55 and 0.6, of ten."""
-    result = mean([[label(0, 0)]], [found((0, 0.9, 0, 0, 10, 6.25))])
-    assert result.map50 == pytest.approx(1)
-    assert result.map50_95 == pytest.approx(0.3)
+    coco = Coco([[label(0, 0)]], [found((0, 0.9, 0, 0, 10, 6.25))], 1)
+    assert coco.mean([0]).map50 == pytest.approx(1)
+    assert coco.mean([0]).map50_95 == pytest.approx(0.3)
+    assert coco.true()[0].tolist() == [True]
 
 
 def test_below_an_iou_of_a_half_nothing_is_true() -> None:
