@@ -11,6 +11,7 @@ from modelkit.arguments import CommandError, explain
 _ABOUT = "Labelled pictures in, model package out: what the inspector judges with."
 _COMMANDS = {
     "train": ("modelkit.train_command", "train a YOLOv8 on datasets"),
+    "evaluate": ("modelkit.evaluate_command", "how well models judge labelled pictures, as the device would"),
     "package": ("modelkit.package_command", "make a model package of ONNX files and golden pictures"),
     "verify": ("modelkit.verify_command", "check a package's hashes and golden pictures"),
 }

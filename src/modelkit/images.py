@@ -88,5 +88,7 @@ def _bounds(values: Sequence[float], margin: Margin) -> tuple[float, float]:
     if not margin.is_ratio:
         by = max((high - low) / 2, margin.least)
         return round(low - by, 4), round(high + by, 4)
+    if low <= 0:  # an even picture among them: none is too even
+        return 0.0, round(high * math.exp(margin.least), 4)
     by = math.exp(max(math.log(high / low) / 2, margin.least))
     return round(low / by, 4), round(high * by, 4)
