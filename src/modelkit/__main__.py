@@ -10,6 +10,7 @@ from modelkit.arguments import CommandError, explain
 
 _ABOUT = "Labelled pictures in, model package out: what the inspector judges with."
 _COMMANDS = {
+    "dataset": ("modelkit.dataset_command", "check labelled pictures, and write them as a YOLO dataset"),
     "train": ("modelkit.train_command", "train a YOLOv8 on datasets"),
     "package": ("modelkit.package_command", "make a model package of ONNX files and golden pictures"),
     "verify": ("modelkit.verify_command", "check a package's hashes and golden pictures"),
