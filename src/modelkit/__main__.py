@@ -10,6 +10,7 @@ from modelkit.arguments import CommandError, explain
 
 _ABOUT = "Labelled pictures in, model package out: what the inspector judges with."
 _COMMANDS = {
+    "dataset": ("modelkit.dataset_command", "check labelled pictures, and write them as a YOLO dataset"),
     "train": ("modelkit.train_command", "train a YOLOv8 on datasets"),
     "evaluate": ("modelkit.evaluate_command", "how well models judge labelled pictures, as the device would"),
     "package": ("modelkit.package_command", "make a model package of ONNX files and golden pictures"),

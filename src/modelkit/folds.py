@@ -19,3 +19,17 @@ def folds(parts: Sequence[str], count: int) -> list[int]:
         for picture in tested:
             fold_of[picture] = number
     return fold_of
+
+
+def random_folds(pictures: int, count: int, seed: int) -> list[int]:
+    """The fold of each picture, whatever part it shows: a model is tested on parts that it was trained on.
+
+    It is there to show what that is worth. Raises ValueError where there are fewer pictures than folds.
+    """
+    from sklearn.model_selection import KFold
+
+    fold_of = [0] * pictures
+    for number, (_, tested) in enumerate(KFold(count, shuffle=True, random_state=seed).split(fold_of)):
+        for picture in tested:
+            fold_of[picture] = number
+    return fold_of

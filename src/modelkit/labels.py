@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from inspector.core.geometry import Boxes
 
 COLUMNS = ("image", "tag", "boxes")
+CLASSES = "classes.txt"
 
 
 class LabelsError(Exception):
@@ -47,35 +49,65 @@ class LabelledPicture:
         return len(self.boxes) > 0
 
 
-def read_csv(labels: Path, images: Path) -> list[LabelledPicture]:
+def read_csv(labels: Path, images: Path, *, must_exist: bool = True) -> list[LabelledPicture]:
     """Read ``labels.csv`` (``image,tag,boxes``, where boxes is JSON), the pictures being in ``images``.
 
-    Raises LabelsError naming every row that cannot be read and every picture that is missing.
+    Raises LabelsError naming every row that cannot be read and every picture that is missing, these unless
+    ``must_exist`` is false.
     """
     pictures: list[LabelledPicture] = []
     faults: list[str] = []
-    with labels.open(newline="", encoding="utf-8") as file:
+    with labels.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if not set(COLUMNS) <= set(rows.fieldnames or ()):
             raise LabelsError(f"{labels}: its first line should name the columns {', '.join(COLUMNS)}")
         for row in rows:
             try:
-                pictures.append(_picture(row, images))
+                pictures.append(_picture(row, images, must_exist))
             except (LabelsError, msgspec.DecodeError) as error:
                 faults.append(f"line {rows.line_num}, {row['image']}: {error}")
+    return complete(labels, pictures, faults)
+
+
+def complete(source: Path, pictures: list[LabelledPicture], faults: Sequence[str]) -> list[LabelledPicture]:
+    """The pictures, if there is one at least and no fault. Raises LabelsError."""
     if faults:
         raise LabelsError(
-            "\n".join([f"{labels}: {len(faults)} rows cannot be used; mend them or take them out", *faults])
+            "\n".join([f"{source}: {len(faults)} rows cannot be used; mend them or take them out", *faults])
         )
     if not pictures:
-        raise LabelsError(f"{labels} lists no picture")
+        raise LabelsError(f"{source} lists no picture")
     return pictures
 
 
-def _picture(row: dict[str, str], images: Path) -> LabelledPicture:
+def class_names(directory: Path, given: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The names of classes 0, 1, 2 …: those given, or else the lines of ``classes.txt`` beside the labels.
+
+    Raises LabelsError where there are none, or two alike.
+    """
+    if given is not None:
+        return distinct(given, "--classes")
+    file = directory / CLASSES
+    if not file.is_file():
+        raise LabelsError(
+            f"the labels have numbers for classes; name them, in order, with --classes or in {file}, a line each"
+        )
+    return distinct([line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()], file)
+
+
+def distinct(names: Sequence[str], source: object) -> tuple[str, ...]:
+    """The class names, of which there is one at least and none twice. Raises LabelsError."""
+    if not names or len(set(names)) < len(names):
+        raise LabelsError(f"{source}: {', '.join(names) or 'no name'}; give each class a name of its own")
+    return tuple(names)
+
+
+def _picture(row: dict[str, str], images: Path, must_exist: bool) -> LabelledPicture:
     boxes = msgspec.json.decode(row["boxes"] or "[]", type=list[LabelledBox])
     path = images / row["image"]
-    if not path.is_file():
+    if not row["tag"]:
+        raise LabelsError("no tag says which part it shows")
+    if must_exist and not path.is_file():
         raise LabelsError(f"there is no picture {path}")
     corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in boxes]
     class_ids = np.array([box.class_id for box in boxes], np.int64)
