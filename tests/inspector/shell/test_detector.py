@@ -222,7 +222,11 @@ EXPORT = "export it with `yolo export format=onnx`"
         (no_names, "its metadata lacks what Ultralytics writes at export", EXPORT),
         (garbled_names, "its metadata lacks what Ultralytics writes at export", EXPORT),
         (names_from_one, "its metadata lacks what Ultralytics writes at export", EXPORT),
-        (two_names, "it is no YOLOv8 detector of 2 classes: output [1, 5, ", "without NMS in the graph"),
+        (
+            two_names,
+            "it is no YOLOv8 detector of 2 classes: images float [1, 3, 320, 448] in, output0",
+            "without NMS in the graph",
+        ),
         (other_task, "it is no YOLOv8 detector", "without NMS in the graph"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
