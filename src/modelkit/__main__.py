@@ -10,6 +10,7 @@ from modelkit.arguments import CommandError, explain
 
 _ABOUT = "Labelled pictures in, model package out: what the inspector judges with."
 _COMMANDS = {
+    "export": ("modelkit.export_command", "make an ONNX file of trained weights, cut for the device"),
     "package": ("modelkit.package_command", "make a model package of ONNX files and golden pictures"),
     "verify": ("modelkit.verify_command", "check a package's hashes and golden pictures"),
 }

@@ -21,7 +21,7 @@ from inspector.core.frame import Pixels
 from inspector.core.interface import Cut, Interface, Plain, Shape
 from inspector.core.message import Latency, ModelInfo
 from inspector.core.naming import legible
-from inspector.core.package import KnownImages, Precision, Thresholds
+from inspector.core.package import KnownImages, Manifest, ModelFile, Precision, Thresholds
 from inspector.core.tensor import PAD_VALUE, fit
 from inspector.shell.package import PackageError, Trust, read_file, read_package
 
@@ -55,7 +55,8 @@ class Detector:
         self.labels = network.labels
         self.thresholds = thresholds
         self.known_images = known_images
-        self._network = network
+        self.interface = network.interface
+        self._input_name = network.input_name
         self._session = session
 
     def detect(
@@ -67,13 +68,12 @@ class Detector:
         pass through.
         """
         started = time.perf_counter()
-        interface = self._network.interface
-        canvas, letterbox = fit(pixels, interface.width, interface.height)
-        tensor = interface.fill(canvas)
+        canvas, letterbox = fit(pixels, self.interface.width, self.interface.height)
+        tensor = self.interface.fill(canvas)
         prepared = time.perf_counter()
-        outputs = self._session.run(interface.output_names, {self._network.input_name: tensor})
+        outputs = self._session.run(self.interface.output_names, {self._input_name: tensor})
         inferred = time.perf_counter()
-        output = interface.read(outputs, RAW_FLOOR)
+        output = self.interface.read(outputs, RAW_FLOOR)
         detections = decode(output, letterbox, confidence=RAW_FLOOR, iou=iou, max_detections=max_detections)
         finished = time.perf_counter()
         return detections, Latency(
@@ -110,12 +110,22 @@ def _load_package(directory: Path, precision: Precision, threads: int, trust: Tr
     package = read_package(directory, precision, trust)
     manifest, file = package.manifest, package.file
     session, network = _open(directory / file.name, package.content, threads)
-    interface = network.interface
-    expected = (manifest.labels, manifest.input.width, manifest.input.height, file.kind)
-    if (network.labels, interface.width, interface.height, interface.kind) != expected:
-        raise PackageError(directory, f"{file.name} disagrees with manifest.json", "package the model again")
+    _require_agreement(directory, manifest, file, network)
     info = ModelInfo(manifest.name, manifest.version, file.precision, file.sha256)
     return Detector(session, network, info, manifest.thresholds, manifest.images)
+
+
+def _require_agreement(directory: Path, manifest: Manifest, file: ModelFile, network: Network) -> None:
+    interface, size = network.interface, manifest.input
+    for what, actual, told in [
+        ("kind", interface.kind, file.kind),
+        ("input width", interface.width, size.width),
+        ("input height", interface.height, size.height),
+        ("labels", network.labels, manifest.labels),
+    ]:
+        if actual != told:
+            cause = f"{file.name} has the {what} {actual!r:.100}, manifest.json says {told!r:.100}"
+            raise PackageError(directory, cause, "package the model again")
 
 
 def _load_file(path: Path, threads: int, trust: Trust) -> Detector:
