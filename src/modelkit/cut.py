@@ -37,39 +37,31 @@ def cut(plain: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _end_before_decoding(graph: onnx.GraphProto) -> None:
-    """Let the graph put out what goes into the sigmoid of the scores, and the softmax of the distances."""
+    """Let the graph put out what goes into the softmax of the distances, and into the sigmoid of the scores."""
     makers = {name: node for node in graph.node for name in node.output}
     boxes, confidences = _branches(graph.output[0].name, makers)
     softmax = next((node for node in _ancestry([boxes], makers) if node.op_type == "Softmax"), None)
     if softmax is None:
         raise CutError("its boxes come of no softmax over the distances of their sides")
     distances, scores = softmax.input[0], makers[confidences].input[0]
-    while makers[distances].op_type in ("Transpose", "Reshape"):
+    while distances in makers and makers[distances].op_type in ("Transpose", "Reshape"):
         distances = makers[distances].input[0]
-    shapes = {value.name: value for value in graph.value_info}
-    wanted = {distances: "distances", scores: "scores"}
-    outputs = [
-        helper.make_tensor_value_info(new, TensorProto.FLOAT, _shape(shapes[old]))
-        for old, new in wanted.items()
-    ]
-    if _shape(outputs[0])[1] != SIDES * BINS:
-        raise CutError(
-            f"its distances have the shape {_shape(outputs[0])}, not of {SIDES} sides of {BINS} bins"
-        )
-    _keep(graph, list(_ancestry(list(wanted), makers)))
-    for node in graph.node:
-        node.output[:] = [wanted.get(name, name) for name in node.output]
-    del graph.output[:]
-    graph.output.extend(outputs)
+    shapes = {value.name: _shape(value) for value in graph.value_info}
+    shape = shapes.get(distances, [])
+    if shape[:2] != [1, SIDES * BINS]:
+        raise CutError(f"its distances have the shape {shape}, not of {SIDES} sides of {BINS} bins (reg_max)")
+    _keep(graph, list(_ancestry([distances, scores], makers)))
+    _put_out(graph, {distances: ("distances", shape), scores: ("scores", shapes[scores])})
 
 
 def _branches(output: str, makers: Makers) -> tuple[str, str]:
     """Names of the tensors of boxes and of confidences, which make up the output."""
-    joined = makers[output]
-    kinds = {makers[name].op_type == "Sigmoid": name for name in joined.input if name in makers}
-    if joined.op_type != "Concat" or len(joined.input) != 2 or len(kinds) != 2:
-        raise CutError("its output is not boxes and the sigmoid of scores, one after the other")
-    return kinds[False], kinds[True]
+    joined = makers.get(output)
+    branches = list(joined.input) if joined is not None and joined.op_type == "Concat" else []
+    sigmoids = [name for name in branches if name in makers and makers[name].op_type == "Sigmoid"]
+    if len(branches) != 2 or branches[1:] != sigmoids:
+        raise CutError("its output is not boxes and then the sigmoid of scores")
+    return branches[0], branches[1]
 
 
 def _ancestry(tensors: list[str], makers: Makers) -> Iterator[onnx.NodeProto]:
@@ -92,32 +84,42 @@ def _keep(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     graph.initializer.extend(constants)
 
 
+def _put_out(graph: onnx.GraphProto, tensors: dict[str, tuple[str, list[int]]]) -> None:
+    """Make these the graph's outputs, by a new name."""
+    for node in graph.node:
+        node.output[:] = [tensors[name][0] if name in tensors else name for name in node.output]
+    del graph.output[:]
+    graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in tensors.values()
+    )
+
+
 def _begin_with_pixels(graph: onnx.GraphProto) -> None:
     """Let the graph take (1, height, width, 3) uint8 BGR; the first convolution does the rest in its weights."""
-    shape = [_shape(value) for value in graph.input]
-    if len(shape) != 1 or len(shape[0]) != 4 or shape[0][:2] != [1, 3] or not all(shape[0]):
+    shapes = [_shape(value) for value in graph.input]
+    if len(shapes) != 1 or shapes[0][:2] != [1, 3] or not all(shapes[0]):
         raise CutError(
-            f"its input has the shape {shape}, not [1, 3, height, width] of one size; export it so"
+            f"its input has the shape {shapes}, not [1, 3, height, width] of one size; export it so"
         )
-    old = graph.input[0].name
-    takers = [node for node in graph.node if old in node.input]
+    takers = [node for node in graph.node if graph.input[0].name in node.input]
     if [node.op_type for node in takers] != ["Conv"]:
         raise CutError("its picture goes into something else than one convolution")
     _fold(graph, takers[0].input[1])
-    takers[0].input[0] = "planes"
     # The pixels stay bytes until the last: a quarter to move, and in INT8 they are the quantized input.
     transpose = helper.make_node("Transpose", ["images"], ["byte_planes"], perm=[0, 3, 1, 2])
     cast = helper.make_node("Cast", ["byte_planes"], ["planes"], to=TensorProto.FLOAT)
+    takers[0].input[0] = "planes"
     graph.node.insert(0, cast)
     graph.node.insert(0, transpose)
-    pixels = [1, *shape[0][2:], 3]
-    del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("images", TensorProto.UINT8, pixels))
+    pixels = helper.make_tensor_value_info("images", TensorProto.UINT8, [1, *shapes[0][2:], 3])
+    graph.input[0].CopyFrom(pixels)
 
 
 def _fold(graph: onnx.GraphProto, weights: str) -> None:
     """Of a convolution of RGB in 0..1 make one of BGR in 0..255. Its zero padding means the same to both."""
-    tensor = next(each for each in graph.initializer if each.name == weights)
+    tensor = next((each for each in graph.initializer if each.name == weights), None)
+    if tensor is None:
+        raise CutError("the weights of its first convolution are not constant")
     folded = numpy_helper.to_array(tensor)[:, ::-1] / np.float32(255)
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(folded), weights))
 

@@ -15,6 +15,7 @@ import onnx
 from inspector.core.package import Kind
 from inspector.shell import detector
 from inspector.shell.detector import Detector
+from inspector.shell.package import PackageError
 from modelkit import canvases
 from modelkit.agreement import Gap, Run, gap, runner
 from modelkit.cut import CutError, cut
@@ -68,8 +69,8 @@ def export(
     content = original
     if kind == "cut":
         content = _cut(source, original)
-        references["the plain export"] = runner(original, _load(original).interface)
-    model = _load(content)
+        references["the plain export"] = runner(original, _load(source, original).interface)
+    model = _load(source, content)
     shape = model.interface.height, model.interface.width
     pictures = canvases.read(images, *shape) if images else canvases.make_up(*shape)
     tell(f"comparing on {len(pictures)} pictures")
@@ -113,12 +114,15 @@ def _cut(source: Path, original: bytes) -> bytes:
         raise ExportError(f"{source} cannot be cut: {error}; {fix}") from error
 
 
-def _load(content: bytes) -> Detector:
+def _load(source: Path, content: bytes) -> Detector:
     """As the device does."""
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "model.onnx"
+        path = Path(directory) / "exported.onnx"
         path.write_bytes(content)
-        return detector.load(path)
+        try:
+            return detector.load(path)
+        except PackageError as error:
+            raise ExportError(f"{source}: the device could not use it: {error}") from error
 
 
 def _require_small(source: Path, gaps: dict[str, Gap]) -> None:
@@ -132,8 +136,12 @@ def _require_small(source: Path, gaps: dict[str, Gap]) -> None:
 def _write(contents: dict[Path, bytes]) -> None:
     """Each whole or not at all."""
     parts = {path: path.with_name(f".{path.name}.part") for path in contents}
-    for path, part in parts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(contents[path])
-    for path, part in parts.items():
-        part.replace(path)
+    try:
+        for path, part in parts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(contents[path])
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
