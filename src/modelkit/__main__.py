@@ -12,6 +12,7 @@ _ABOUT = "Labelled pictures in, model package out: what the inspector judges wit
 _COMMANDS = {
     "dataset": ("modelkit.dataset_command", "check labelled pictures, and write them as a YOLO dataset"),
     "train": ("modelkit.train_command", "train a YOLOv8 on datasets"),
+    "export": ("modelkit.export_command", "make an ONNX file of trained weights, cut for the device"),
     "evaluate": ("modelkit.evaluate_command", "how well models judge labelled pictures, as the device would"),
     "package": ("modelkit.package_command", "make a model package of ONNX files and golden pictures"),
     "verify": ("modelkit.verify_command", "check a package's hashes and golden pictures"),

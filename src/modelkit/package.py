@@ -89,6 +89,7 @@ def _describe(
         golden=golden,
         metrics={},
         made_by="Ultralytics {version}, exported {date:.10}".format(**_metadata(path)),
+        kind=model.interface.kind,
     )
 
 

@@ -12,13 +12,15 @@ from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import strip_optimizer
 
 
-class Trainer(DetectionTrainer):
+class Trainer(DetectionTrainer):  # type: ignore[misc]  # Ultralytics is not there where types are checked
     """Trains on ``height`` by ``width`` pixels rather than on a square, of which a wide picture fills two thirds.
 
     On a CPU it uses every core, keeps memory channels last, and computes in bfloat16 if ``amp`` says so: Ultralytics
     leaves one core idle and knows the other two on CUDA alone. There is no validation: the last epoch's weights are
     the result, so that nothing that is held out takes part in choosing them.
     """
+
+    model: Any
 
     def __init__(self, *, height: int, width: int, **rest: Any) -> None:
         super().__init__(**rest)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inspector.core.tensor import to_tensor
+from inspector.core.tensor import fit, to_tensor
 
 pytestmark = pytest.mark.models
 
@@ -23,8 +23,8 @@ def test_the_tensor_is_that_of_the_predictor(ultralytics, input_size: tuple[int,
     predictor = predictor_for(ultralytics, width, height)
     for image_width, image_height in random_sizes():
         pixels = rng.integers(0, 256, size=(image_height, image_width, 3), dtype=np.uint8)
-        tensor, letterbox = to_tensor(pixels, width, height)
-        np.testing.assert_array_equal(tensor, predictor.preprocess([pixels]).numpy(), strict=True)
+        canvas, letterbox = fit(pixels, width, height)
+        np.testing.assert_array_equal(to_tensor(canvas), predictor.preprocess([pixels]).numpy(), strict=True)
         assert letterbox.pad_left + letterbox.resized_width + letterbox.pad_right == width
         assert letterbox.pad_top + letterbox.resized_height + letterbox.pad_bottom == height
 

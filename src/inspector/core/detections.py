@@ -17,6 +17,10 @@ CLASS_OFFSET_PX = 7680
 
 MAX_CANDIDATES = 30_000
 
+Output = NDArray[np.float32]
+"""(1, 4 + classes, anchors) float32: centre x, centre y, width, height in input pixels, and a confidence in 0..1 for
+each class."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
@@ -43,18 +47,16 @@ class Detections:
 
 
 def decode(
-    output: NDArray[np.float32], letterbox: Letterbox, *, confidence: float, iou: float, max_detections: int
+    output: Output, letterbox: Letterbox, *, confidence: float, iou: float, max_detections: int
 ) -> Detections:
     """Decode the output of an Ultralytics YOLOv8 export.
 
-    ``output`` is (1, 4 + classes, anchors) float32: centre x, centre y, width, height in input pixels, then a
-    confidence in 0..1 for each class. Detections below ``confidence`` are dropped; of two of one class that
-    overlap by more than ``iou`` the more confident stays; at most ``max_detections`` are returned.
-    Same result as ``ultralytics.utils.nms.non_max_suppression`` and ``scale_boxes``. Raises ValueError where
-    the output is not finite: a defect would be below every threshold.
+    Detections below ``confidence`` are dropped; of two of one class that overlap by more than ``iou`` the more
+    confident stays; at most ``max_detections`` are returned. Same result as
+    ``ultralytics.utils.nms.non_max_suppression`` and ``scale_boxes``. Raises ValueError where the output is not
+    finite.
     """
-    if not np.isfinite(output).all():
-        raise ValueError("the network's output is not finite")
+    require_finite(output)
     candidates = output[0].T
     confidences = candidates[:, 4:].max(axis=1)
     chosen = np.flatnonzero(confidences >= np.float32(confidence))
@@ -64,6 +66,12 @@ def decode(
     apart = boxes_input + (class_ids[:, None] * CLASS_OFFSET_PX).astype(np.float32)
     kept = suppress(apart, iou)[:max_detections]
     return Detections(letterbox.to_image(boxes_input[kept]), confidences[order][kept], class_ids[kept])
+
+
+def require_finite(output: NDArray[np.float32]) -> None:
+    """Raise ValueError where the output is not finite: a defect would be below every threshold."""
+    if not np.isfinite(output).all():
+        raise ValueError("the network's output is not finite")
 
 
 def suppress(boxes: Boxes, iou: float) -> NDArray[np.intp]:

@@ -14,6 +14,9 @@ SIGNATURE = "manifest.sig"
 """Beside the manifest, optional: RSA-PSS with SHA-256 over the manifest's bytes."""
 
 Precision = Literal["fp32", "int8"]
+Kind = Literal["plain", "cut"]
+"""``plain``: float32 RGB 0..1 in, boxes and confidences out, as Ultralytics exports it; ``cut``: uint8 BGR in, the
+logits of both out (``modelkit export``)."""
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?![\s\S]*\.\.)[^\\]+$")]
@@ -79,8 +82,8 @@ class KnownImages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mean grey (0..255) of each field of a grid of 9 by 6, row by row."""
 
 
-class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One ONNX file: a plain Ultralytics export (float32 RGB 0..1 in, decoded boxes out)."""
+class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One ONNX file."""
 
     name: RelativePath
     precision: Precision
@@ -89,6 +92,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden: tuple[Golden, ...]
     metrics: dict[str, float]
     made_by: str
+    kind: Kind = "plain"
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

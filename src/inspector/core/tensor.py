@@ -1,4 +1,4 @@
-"""Pixels -> network input, and the letterbox that was applied."""
+"""Pixels -> canvas and the letterbox that was applied; canvas -> the tensor of a plain export."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from inspector.core.geometry import Letterbox
 PAD_VALUE = 114
 """Grey level of the padding, as in Ultralytics' LetterBox."""
 
+Canvas = NDArray[np.uint8]
+"""(1, height, width, 3) uint8, BGR: a picture that fills the network input."""
+
 Tensor = NDArray[np.float32]
 """(1, 3, height, width) float32, RGB, 0..1."""
 
 
-def to_tensor(pixels: Pixels, input_width: int, input_height: int) -> tuple[Tensor, Letterbox]:
-    """Letterbox BGR pixels into the network input (bilinear, padded with 114), as Ultralytics does."""
+def fit(pixels: Pixels, input_width: int, input_height: int) -> tuple[Canvas, Letterbox]:
+    """Letterbox BGR pixels into the size of the network input (bilinear, padded with 114), as Ultralytics does."""
     height, width = pixels.shape[:2]
     letterbox = Letterbox.fit(width, height, input_width, input_height)
-    canvas = np.full((input_height, input_width, 3), PAD_VALUE, np.uint8)
+    canvas = np.full((1, input_height, input_width, 3), PAD_VALUE, np.uint8)
     rows = slice(letterbox.pad_top, letterbox.pad_top + letterbox.resized_height)
     columns = slice(letterbox.pad_left, letterbox.pad_left + letterbox.resized_width)
-    canvas[rows, columns] = _resize(pixels, letterbox)
-    rgb_planes = canvas[..., ::-1].transpose(2, 0, 1)[None]
-    return np.ascontiguousarray(rgb_planes, np.float32) / np.float32(255), letterbox
+    canvas[0, rows, columns] = _resize(pixels, letterbox)
+    return canvas, letterbox
+
+
+def to_tensor(canvas: Canvas) -> Tensor:
+    """The same picture as RGB planes of 0..1."""
+    rgb_planes = canvas[..., ::-1].transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(rgb_planes, np.float32) / np.float32(255)
 
 
 def _resize(pixels: Pixels, letterbox: Letterbox) -> Pixels:

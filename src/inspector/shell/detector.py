@@ -18,13 +18,17 @@ import onnxruntime
 from inspector.core.detections import RAW_FLOOR, Detections, decode
 from inspector.core.export_metadata import parse_labels, parse_size
 from inspector.core.frame import Pixels
+from inspector.core.interface import Cut, Interface, Plain, Shape
 from inspector.core.message import Latency, ModelInfo
 from inspector.core.naming import legible
-from inspector.core.package import KnownImages, Precision, Thresholds
-from inspector.core.tensor import PAD_VALUE, to_tensor
+from inspector.core.package import KnownImages, Manifest, ModelFile, Precision, Thresholds
+from inspector.core.tensor import PAD_VALUE, fit
 from inspector.shell.package import PackageError, Trust, read_file, read_package
 
 ANYBODY = Trust()
+_KINDS: dict[str, type[Plain] | type[Cut]] = {"tensor(float)": Plain, "tensor(uint8)": Cut}
+"""By the type of the input."""
+_EXPORT = "export a YOLOv8 detection model, without NMS in the graph, or cut one with `modelkit export`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,7 @@ class Network:
 
     labels: tuple[str, ...]
     input_name: str
-    input_width: int
-    input_height: int
+    interface: Interface
 
 
 class Detector:
@@ -52,7 +55,8 @@ class Detector:
         self.labels = network.labels
         self.thresholds = thresholds
         self.known_images = known_images
-        self._network = network
+        self.interface = network.interface
+        self._input_name = network.input_name
         self._session = session
 
     def detect(
@@ -64,10 +68,12 @@ class Detector:
         pass through.
         """
         started = time.perf_counter()
-        tensor, letterbox = to_tensor(pixels, self._network.input_width, self._network.input_height)
+        canvas, letterbox = fit(pixels, self.interface.width, self.interface.height)
+        tensor = self.interface.fill(canvas)
         prepared = time.perf_counter()
-        output = self._session.run(None, {self._network.input_name: tensor})[0]
+        outputs = self._session.run(self.interface.output_names, {self._input_name: tensor})
         inferred = time.perf_counter()
+        output = self.interface.read(outputs, RAW_FLOOR)
         detections = decode(output, letterbox, confidence=RAW_FLOOR, iou=iou, max_detections=max_detections)
         finished = time.perf_counter()
         return detections, Latency(
@@ -78,7 +84,7 @@ class Detector:
 
 
 def load(path: Path, *, precision: Precision = "fp32", threads: int = 0, trust: Trust = ANYBODY) -> Detector:
-    """Load a model package (a directory with ``manifest.json``) or a single ONNX file exported by Ultralytics.
+    """Load a model package (a directory with ``manifest.json``) or a single ONNX file, plain or cut.
 
     It is verified before ONNX Runtime sees it, and the model runs once, so that the first frame does not pay for
     what ONNX Runtime puts off until then. Raises PackageError.
@@ -104,11 +110,22 @@ def _load_package(directory: Path, precision: Precision, threads: int, trust: Tr
     package = read_package(directory, precision, trust)
     manifest, file = package.manifest, package.file
     session, network = _open(directory / file.name, package.content, threads)
-    expected = (manifest.labels, manifest.input.width, manifest.input.height)
-    if (network.labels, network.input_width, network.input_height) != expected:
-        raise PackageError(directory, f"{file.name} disagrees with manifest.json", "package the model again")
+    _require_agreement(directory, manifest, file, network)
     info = ModelInfo(manifest.name, manifest.version, file.precision, file.sha256)
     return Detector(session, network, info, manifest.thresholds, manifest.images)
+
+
+def _require_agreement(directory: Path, manifest: Manifest, file: ModelFile, network: Network) -> None:
+    interface, size = network.interface, manifest.input
+    for what, actual, told in [
+        ("kind", interface.kind, file.kind),
+        ("input width", interface.width, size.width),
+        ("input height", interface.height, size.height),
+        ("labels", network.labels, manifest.labels),
+    ]:
+        if actual != told:
+            cause = f"{file.name} has the {what} {actual!r:.100}, manifest.json says {told!r:.100}"
+            raise PackageError(directory, cause, "package the model again")
 
 
 def _load_file(path: Path, threads: int, trust: Trust) -> Detector:
@@ -141,31 +158,51 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
 def _describe(path: Path, session: onnxruntime.InferenceSession) -> Network:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     metadata = session.get_modelmeta().custom_metadata_map
+    kind = _KINDS.get(inputs[0].type, Plain)
     try:
         labels = parse_labels(metadata["names"])
-        height, width = _input_size(inputs[0].shape, metadata)
+        height, width = _input_size(inputs[0].shape[kind.size_axes], metadata)
     except (LookupError, ValueError, SyntaxError, TypeError) as error:
         cause = f"its metadata lacks what Ultralytics writes at export ({error!r})"
         raise PackageError(path, cause, "export it with `yolo export format=onnx`") from error
-    expected = [1, 4 + len(labels)]
-    actual = outputs[0].shape
-    is_detector = metadata.get("task", "detect") == "detect" and len(inputs) == 1 and len(actual) == 3
-    if not is_detector or inputs[0].type != "tensor(float)" or not _agrees(actual[:2], expected):
-        cause = f"it is no YOLOv8 detector of {len(labels)} classes: output {actual}, expected {expected} and anchors"
-        raise PackageError(path, cause, "export a YOLOv8 detection model, without NMS in the graph")
-    return Network(labels, inputs[0].name, width, height)
+    interface = kind(len(labels), height, width)
+    is_detector = metadata.get("task", "detect") == "detect" and len(inputs) == 1 and inputs[0].type in _KINDS
+    if not is_detector or not _fits(interface, inputs[0], outputs):
+        cause = f"it is no YOLOv8 detector of {len(labels)} classes: {_text(inputs)} in, {_text(outputs)} out"
+        raise PackageError(path, cause, _EXPORT)
+    return Network(labels, inputs[0].name, interface)
 
 
-def _input_size(shape: list[Any], metadata: dict[str, str]) -> tuple[int, int]:
+def _input_size(sides: list[Any], metadata: dict[str, str]) -> tuple[int, int]:
     """(height, width) in pixels: the graph's own, else the ``imgsz`` of the export."""
-    if all(isinstance(side, int) for side in shape[2:4]):
-        return int(shape[2]), int(shape[3])
+    if len(sides) == 2 and all(isinstance(side, int) for side in sides):
+        return int(sides[0]), int(sides[1])
     return parse_size(metadata["imgsz"])
 
 
-def _agrees(actual: list[Any], expected: list[int]) -> bool:
+def _fits(interface: Interface, taken: Any, given: list[Any]) -> bool:
+    """Whether the graph's input and outputs are those of the interface."""
+    names = interface.output_names
+    return (
+        _agrees(taken.shape, interface.input_shape)
+        and len(given) == len(interface.output_shapes)
+        and (names is None or tuple(each.name for each in given) == names)
+        and all(each.type == "tensor(float)" for each in given)
+        and all(
+            _agrees(each.shape, shape) for each, shape in zip(given, interface.output_shapes, strict=True)
+        )
+    )
+
+
+def _agrees(actual: list[Any], expected: Shape) -> bool:
     """Whether a shape fits; a dimension that is dynamic has a name in place of a number."""
-    return all(not isinstance(a, int) or a == e for a, e in zip(actual, expected, strict=True))
+    return len(actual) == len(expected) and all(
+        not isinstance(a, int) or e is None or a == e for a, e in zip(actual, expected, strict=True)
+    )
+
+
+def _text(values: list[Any]) -> str:
+    return ", ".join(f"{each.name} {each.type[7:-1]} {each.shape}" for each in values)
 
 
 def _ms(started: float, finished: float) -> float:
