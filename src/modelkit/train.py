@@ -35,8 +35,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Parts."""
     held_out: tuple[str, ...]
     """Parts that the network has not seen."""
-    held_out_images: tuple[str, ...] | None = None
-    """File names, where the split went through parts: of a random split, which leaks."""
+    held_out_images: tuple[str, ...] = ()
+    """File names, in place of parts where the split went through parts: a random one, which leaks."""
     pictures: int
     """Trained on."""
     pictures_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -84,8 +84,8 @@ def _record(dataset: Path, recipe: Recipe, pretrained: Path | None) -> Record:
         recipe=recipe,
         labels=described.labels,
         trained_on=train.parts,
-        held_out=val.parts,
-        held_out_images=tuple(val.pictures) if is_leaky else None,
+        held_out=() if is_leaky else val.parts,
+        held_out_images=tuple(val.pictures) if is_leaky else (),
         pictures=len(train.pictures),
         pictures_sha256=hashlib.sha256("".join(sorted(train.pictures.values())).encode()).hexdigest(),
         pretrained=hashlib.sha256(pretrained.read_bytes()).hexdigest() if pretrained else None,

@@ -70,7 +70,7 @@ class TestTraining:
         assert model.is_file()
         assert record.recipe == SMALL
         assert (record.trained_on, record.held_out) == (("part-0", "part-1", "part-2"), ("part-3",))
-        assert record.held_out_images is None
+        assert record.held_out_images == ()
         assert record.labels == ("square",)
         assert record.finished_at
 
