@@ -244,12 +244,12 @@ def test_thresholds_the_wrong_way_round_are_refused(
     assert "low_confidence 0.4 is above confidence 0.2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["package"], ["verify"]])
+@pytest.mark.parametrize("command", [[], ["export"], ["package"], ["verify"]])
 def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
     assert stop.value.code == 0
-    assert "example:" in capsys.readouterr().out
+    assert "example" in capsys.readouterr().out
 
 
 def test_it_starts_without_torch_or_ultralytics() -> None:

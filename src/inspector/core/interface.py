@@ -139,5 +139,5 @@ def _expectation(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """In a form that overflows nowhere."""
-    return np.asarray((1 + np.tanh(logits / 2)) / 2, np.float32)
+    """In a form that overflows nowhere, and in 64 bits, so that those next to 1 are in the order of their logits."""
+    return np.asarray((1 + np.tanh(logits.astype(np.float64) / 2)) / 2, np.float32)

@@ -11,13 +11,19 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from inspector.core.interface import Cut
 from inspector.core.package import parse_manifest
-from inspector.shell.detector import Detector, load
+from inspector.shell.detector import Detector, Network, load
 from inspector.shell.package import PackageError
+from modelkit.cut import cut
+from tiny_yolo import tiny_yolo
 
 MODELS = Path(__file__).parents[3] / "models"
+NAMES = {"names": "{0: 'scratch'}", "imgsz": "[64, 96]"}
 
 
 @pytest.fixture
@@ -286,21 +292,141 @@ def test_bare_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
 class Session:
     """A session that returns what it was made with."""
 
-    def __init__(self, output: np.ndarray[Any, Any]) -> None:
-        self.output = output
+    def __init__(self, *outputs: np.ndarray[Any, Any]) -> None:
+        self.outputs = list(outputs)
 
     def run(self, names: object, inputs: object) -> list[np.ndarray[Any, Any]]:
-        return [self.output]
+        return self.outputs
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
 def test_output_that_is_not_finite(detector: Detector, number: float) -> None:
     """A model that answers with something else than numbers is an error, never a pass."""
-    broken = Detector(
-        Session(np.full((1, 5, 10), number, np.float32)),  # type: ignore[arg-type]
-        detector._network,
-        detector.info,
-        None,
-    )
+    session = Session(np.full((1, 5, 10), number, np.float32))
+    network = Network(detector.labels, "images", detector.interface)
+    broken = Detector(session, network, detector.info, None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not finite"):
         broken.detect(np.zeros((64, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("broken", [0, 1], ids=["distances", "scores"])
+def test_output_of_a_cut_network_that_is_not_finite(detector: Detector, number: float, broken: int) -> None:
+    """Nor is one of a cut model that does, in one place of one output."""
+    network = Network(detector.labels, "images", Cut(1, 64, 64))
+    outputs = [np.full(shape, -9, np.float32) for shape in network.interface.output_shapes]  # type: ignore[arg-type]
+    quiet = Detector(Session(*outputs), network, detector.info, None)  # type: ignore[arg-type]
+    assert len(quiet.detect(np.zeros((64, 64, 3), np.uint8))[0]) == 0
+    outputs[broken][0, 0, 7] = number
+    with pytest.raises(ValueError, match="not finite"):
+        quiet.detect(np.zeros((64, 64, 3), np.uint8))
+
+
+def put_network(package: Path, model: onnx.ModelProto, **changes: object) -> None:
+    """Put another network into the package, listed in its manifest with the changes."""
+    fp32(package).write_bytes(model.SerializeToString())
+    document = manifest(package)
+    document["files"] = [each | changes for each in document["files"] if each["precision"] == "fp32"]
+    rewrite(package, files=document["files"])
+    list_hashes(package)
+
+
+def test_a_package_of_a_cut_network(package: Path) -> None:
+    """It detects what a package of the plain export detects."""
+    found = {}
+    for kind, model in (("plain", tiny_yolo(320, 448)), ("cut", cut(tiny_yolo(320, 448)))):
+        put_network(package, model, kind=kind)
+        loaded = load(package, threads=1)
+        assert loaded.interface.kind == kind
+        picture = cv2.imread(str(package / "golden" / "tag-0006.jpg"))
+        found[kind], latency = loaded.detect(np.asarray(picture, np.uint8))
+        assert min(latency.preprocess or 0, latency.inference or 0, latency.postprocess or 0) > 0
+    assert len(found["plain"]) > 0
+    np.testing.assert_array_equal(found["cut"].class_ids, found["plain"].class_ids)
+    np.testing.assert_allclose(found["cut"].confidences, found["plain"].confidences, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["cut"].boxes, found["plain"].boxes, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["plain", "cut"])
+def test_a_network_of_another_kind_than_the_manifest_says(package: Path, kind: str) -> None:
+    """It is refused, also where the manifest, being older than kinds, says nothing."""
+    other = {"plain": "cut", "cut": "plain"}[kind]
+    model = tiny_yolo(320, 448) if kind == "plain" else cut(tiny_yolo(320, 448))
+    put_network(package, model, **({"kind": other} if other == "cut" else {}))
+    with pytest.raises(PackageError, match=f"has the kind '{kind}', manifest.json says '{other}'; package"):
+        load(package, threads=1)
+
+
+def shape(value: onnx.ValueInfoProto, *sides: int) -> None:
+    for each, side in zip(value.type.tensor_type.shape.dim, sides, strict=True):
+        each.dim_value = side
+
+
+def scores_first(model: onnx.ModelProto) -> None:
+    outputs = list(model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend(reversed(outputs))
+
+
+def another_output(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Identity", ["scores"], ["more"]))
+    model.graph.output.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1, 1, 126]))
+
+
+def half_precision(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Cast", ["scores"], ["half"], to=TensorProto.FLOAT16))
+    for node in model.graph.node:
+        node.input[:] = ["logits" if name == "scores" else name for name in node.input]
+        node.output[:] = [{"scores": "logits", "half": "scores"}.get(name, name) for name in node.output]
+    model.graph.output[1].type.tensor_type.elem_type = TensorProto.FLOAT16
+
+
+def planes(model: onnx.ModelProto) -> None:
+    transpose = model.graph.node[0]
+    model.graph.node[1].input[0] = "images"
+    model.graph.node.remove(transpose)
+    shape(model.graph.input[0], 1, 3, 64, 96)
+
+
+def long_integers(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    del model.graph.value_info[:]
+
+
+def any_size(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "height"
+    helper.set_model_props(model, {"names": "{0: 'scratch'}", "imgsz": "[96, 96]"})
+
+
+def three_classes(model: onnx.ModelProto) -> None:
+    helper.set_model_props(model, {"names": "{0: 'a', 1: 'b', 2: 'c'}"})
+
+
+@pytest.mark.parametrize(
+    "spoil", [scores_first, another_output, half_precision, planes, long_integers, any_size, three_classes]
+)
+def test_a_network_that_is_nearly_cut(tmp_path: Path, spoil: Callable[[onnx.ModelProto], None]) -> None:
+    """What has not all of the inputs and outputs of a cut network is refused, with what it has."""
+    model = cut(tiny_yolo(64, 96))
+    spoil(model)
+    (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(
+        PackageError, match=r"odd\.onnx refused: it is no YOLOv8 detector of . class.* in, .* out;"
+    ):
+        load(tmp_path / "odd.onnx", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "cause"), [({}, "lacks what Ultralytics writes"), (NAMES, "of 1 class")]
+)
+def test_a_classifier(tmp_path: Path, metadata: dict[str, str], cause: str) -> None:
+    """A network for something else is refused, whether Ultralytics' or anybody's."""
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 96])
+    classes = helper.make_tensor_value_info("classes", TensorProto.FLOAT, [1, 3])
+    node = helper.make_node("ReduceMean", ["images"], ["classes"], axes=[2, 3], keepdims=0)
+    graph = helper.make_graph([node], "classifier", [image], [classes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata)
+    (tmp_path / "classifier.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(PackageError, match=cause):
+        load(tmp_path / "classifier.onnx", threads=1)
