@@ -14,6 +14,7 @@ _COMMANDS = {
     "train": ("modelkit.train_command", "train a YOLOv8 on datasets"),
     "export": ("modelkit.export_command", "make an ONNX file of trained weights, cut for the device"),
     "evaluate": ("modelkit.evaluate_command", "how well models judge labelled pictures, as the device would"),
+    "quantize": ("modelkit.quantize_command", "make an INT8 file of a float one, which decides the same"),
     "package": ("modelkit.package_command", "make a model package of ONNX files and golden pictures"),
     "verify": ("modelkit.verify_command", "check a package's hashes and golden pictures"),
 }

@@ -1,0 +1,209 @@
+"""``modelkit quantize``: a float ONNX file in, an INT8 one out that decides the same."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from inspector.core.package import Thresholds
+from inspector.shell.package import PackageError
+from modelkit.activation_ranges import METHODS
+from modelkit.arguments import CommandError, explain
+from modelkit.candidates import Candidate, Limits, Pictures, candidates, spread
+from modelkit.fold_directory import Recipe
+from modelkit.labels import LabelledPicture, LabelsError, read_csv
+from modelkit.predictions import PredictionsError, image_name
+from modelkit.quantize import QuantizeError
+
+POINTS = 100
+"""Of mean average precision."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``modelkit quantize`` takes."""
+    explain(
+        parser,
+        "Make an INT8 ONNX file of a float one, cut or plain, that judges pictures as the float one does.\n\n"
+        "Ranges are measured, and candidates judged, on labelled pictures of the parts that it was trained on, so\n"
+        "that parts it has never seen stay unseen. More and more is left in float until a candidate holds; where\n"
+        "none does, nothing is written.",
+        "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --fold recipe.json \\\n"
+        "    --output int8.onnx",
+        "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --parts tag-01 tag-02 \\\n"
+        "    --output int8.onnx --reduce-range",
+    )
+    add = parser.add_argument
+    add("source", type=Path, metavar="ONNX", help="what modelkit export wrote, or a plain Ultralytics export")
+    add("--labels", type=Path, required=True, metavar="CSV", help="image, tag, boxes")
+    add("--images", type=Path, required=True, metavar="DIR", help="where the pictures are that it names")
+    parts = parser.add_mutually_exclusive_group(required=True)
+    parts.add_argument("--parts", nargs="+", metavar="PART", help="parts that it was trained on")
+    parts.add_argument(
+        "--fold", type=Path, metavar="JSON", help="recipe.json of its training, which names them"
+    )
+    add("--output", type=Path, required=True, metavar="ONNX")
+    add("--pictures", type=int, default=100, metavar="N", help="to measure ranges on, evenly spread (100)")
+    add(
+        "--method",
+        nargs="+",
+        choices=METHODS,
+        default=["minmax"],
+        help="how to lay ranges, each in turn (minmax)",
+    )
+    add("--reduce-range", action="store_true", help="weights of 7 bits, for x86 without VNNI")
+    add("--confidence", type=float, default=0.5, help="from here on a detection fails a part (0.5)")
+    add("--low-confidence", type=float, default=0.25, help="below it is ignored (0.25)")
+    limits = Limits()
+    for name, limit, meaning in (
+        ("--map50-loss", limits.map50, "of mAP50"),
+        ("--map50-95-loss", limits.map50_95, "of mAP50-95"),
+    ):
+        add(
+            name,
+            type=float,
+            default=limit * POINTS,
+            metavar="POINTS",
+            help=f"{meaning} may be lost (%(default)s)",
+        )
+    add(
+        "--confidence-error",
+        type=float,
+        default=limits.confidence,
+        help="so far a picture's strongest detection may move (%(default)s)",
+    )
+    add("--json", action="store_true", help="print one object")
+    parser.set_defaults(run_command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Try candidates, write the first that holds, and show what was tried."""
+    try:
+        pictures = _pictures(arguments)
+        tried, content = _try(arguments, pictures)
+    except (LabelsError, PackageError, PredictionsError, QuantizeError, ValueError) as error:
+        raise CommandError(error) from error
+    if not arguments.json:
+        Console().print(_table(tried))
+    if not tried[-1].holds:
+        raise CommandError(
+            f"no candidate holds, and {arguments.output} is not written; measure ranges on more pictures "
+            "(--pictures), or keep to FP32"
+        )
+    _write(arguments.output, content)
+    print(
+        _json(arguments, pictures, tried, content) if arguments.json else _text(arguments, pictures, content)
+    )
+    return 0
+
+
+def _try(arguments: argparse.Namespace, pictures: Pictures) -> tuple[list[Candidate], bytes]:
+    limits = Limits(
+        arguments.map50_loss / POINTS, arguments.map50_95_loss / POINTS, arguments.confidence_error
+    )
+    tried: list[Candidate] = []
+    content = b""
+    with Console(stderr=True).status("") as status:
+        for candidate, content in candidates(  # noqa: B007  (the last one's content is wanted)
+            arguments.source,
+            pictures,
+            methods=arguments.method,
+            thresholds=Thresholds(arguments.confidence, arguments.low_confidence),
+            limits=limits,
+            reduce_range=arguments.reduce_range,
+            tell=status.update,
+        ):
+            tried.append(candidate)
+    return tried, content
+
+
+def _pictures(arguments: argparse.Namespace) -> Pictures:
+    labelled = read_csv(arguments.labels, arguments.images)
+    chosen = _trained_on(arguments, labelled)
+    return Pictures(chosen, spread(chosen, arguments.pictures), arguments.images)
+
+
+def _trained_on(
+    arguments: argparse.Namespace, labelled: Sequence[LabelledPicture]
+) -> Sequence[LabelledPicture]:
+    recipe = _recipe(arguments.fold) if arguments.fold else Recipe(trained_on=tuple(arguments.parts))
+    if unknown := set(recipe.trained_on) - {picture.part for picture in labelled}:
+        raise CommandError(f"{arguments.labels} has no part {', '.join(sorted(unknown)[:5])}")
+    chosen = [
+        picture
+        for picture in labelled
+        if picture.part in recipe.trained_on
+        and image_name(picture, arguments.images) not in (recipe.held_out_images or ())
+    ]
+    if not chosen:
+        raise CommandError(f"{arguments.fold} names no part that it was trained on; name them by --parts")
+    return chosen
+
+
+def _recipe(path: Path) -> Recipe:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Recipe)
+    except msgspec.DecodeError as error:
+        raise CommandError(f"{path} is no recipe: {error}; give the recipe.json of a training") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def _table(tried: Sequence[Candidate]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title="INT8 against FP32", title_justify="left", title_style="")
+    for column in ("ranges", "in float", "mAP50", "mAP50-95", "flips", "confidence", "MB", ""):
+        table.add_column(column, justify="left" if column in ("ranges", "in float", "") else "right")
+    for each in tried:
+        cost = each.cost
+        table.add_row(
+            each.method,
+            _in_float(each),
+            f"{-cost.map50 * POINTS:+.2f}",
+            f"{-cost.map50_95 * POINTS:+.2f}",
+            str(cost.flips),
+            f"{cost.confidence:.3f}",
+            f"{each.bytes / 1e6:.2f}",
+            "holds" if each.holds else "",
+        )
+    return table
+
+
+def _in_float(candidate: Candidate) -> str:
+    numbers = {"first": candidate.first, "last": candidate.last}
+    return ", ".join(f"{name} {number}" for name, number in numbers.items() if number) or "nothing"
+
+
+def _text(arguments: argparse.Namespace, pictures: Pictures, content: bytes) -> str:
+    measured, judged = len(pictures.measured), len(pictures.judged)
+    return (
+        f"{arguments.output}: {len(content) / 1e6:.2f} MB, "
+        f"ranges of {measured} pictures, judged on {judged}, of parts that it was trained on"
+    )
+
+
+def _json(
+    arguments: argparse.Namespace, pictures: Pictures, tried: Sequence[Candidate], content: bytes
+) -> str:
+    told: dict[str, Any] = {
+        "file": str(arguments.output),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "reduce_range": arguments.reduce_range,
+        "measured": len(pictures.measured),
+        "judged": len(pictures.judged),
+        "tried": tried,
+    }
+    return msgspec.json.encode(told).decode()
