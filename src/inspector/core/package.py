@@ -14,6 +14,8 @@ SIGNATURE = "manifest.sig"
 """Beside the manifest, optional: RSA-PSS with SHA-256 over the manifest's bytes."""
 
 Precision = Literal["fp32", "int8"]
+PrecisionChoice = Literal["auto", "fp32", "int8"]
+"""``auto`` leaves the choice to the device."""
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?![\s\S]*\.\.)[^\\]+$")]

@@ -25,6 +25,7 @@ from inspector.core.tensor import PAD_VALUE, to_tensor
 from inspector.shell.package import PackageError, Trust, read_file, read_package
 
 ANYBODY = Trust()
+RUNTIME = f"onnxruntime {onnxruntime.__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,7 @@ def load(path: Path, *, precision: Precision = "fp32", threads: int = 0, trust: 
         else:
             detector = _load_file(real, threads, trust)
     except OSError as error:
-        raise PackageError(
-            path, _cause(error), "deploy com.edgeinspector.Model or mend ModelDirectory"
-        ) from error
+        raise PackageError.unreadable(path, error) from error
     try:
         detector.detect(np.full((64, 64, 3), PAD_VALUE, np.uint8))
     except Exception as error:  # as in _open
@@ -170,7 +169,3 @@ def _agrees(actual: list[Any], expected: list[int]) -> bool:
 
 def _ms(started: float, finished: float) -> float:
     return round((finished - started) * 1e3, 3)
-
-
-def _cause(error: OSError) -> str:
-    return f"{error.filename or 'a file'}: {error.strerror or error}"
