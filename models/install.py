@@ -65,7 +65,10 @@ def hash_file(path: Path) -> str:
 
 
 def install(package: Path, work: Path, inspector: "Path | None" = None) -> Path:
-    """Copy the package into ``work`` unless it is there, make it current, and return where it is."""
+    """Copy the package into ``work`` unless it is there, make it current, and return where it is.
+
+    The link is made anew each time, by which the inspector tells that it is asked again.
+    """
     manifest = read_manifest(package)
     fault = find_fault(package, manifest)
     if fault:

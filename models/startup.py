@@ -3,17 +3,21 @@
 Greengrass runs this after ``install``, with the system's python3: standard library only. Exit status 1, where the
 package is refused, makes Greengrass roll the deployment back; so does an inspector that runs and does not say, for a
 deployment that succeeds is to mean that the model judges. Where no inspector runs there is nobody to ask: status 0.
+
+On the way back to an earlier version Greengrass need not run ``install`` again, so where ``current`` leads elsewhere
+that is done here.
 """
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from install import MANIFEST, PackageError, hash_file, install
 
 STATUS = "model-status.json"  # written by the inspector; docs/schema/model-status.json
 LOCK = "lock"  # held by the inspector that works in the directory
@@ -68,6 +72,14 @@ def read_status(inspector: Path) -> "dict[str, Any] | None":
     return status if isinstance(status, dict) and known <= set(status) else None
 
 
+def leads_to(link: Path, manifest_sha256: str) -> bool:
+    """Whether it leads to a package with this manifest."""
+    try:
+        return hash_file(link / MANIFEST) == manifest_sha256
+    except OSError:
+        return False
+
+
 def link_of(link: Path) -> str:
     """What tells that a link was moved, as the inspector writes it."""
     status = link.lstat()
@@ -96,7 +108,7 @@ def wait(inspector: Path, work: Path, manifest_sha256: str, seconds: float) -> "
 
 def main(argv: "list[str] | None" = None) -> int:
     parser = argparse.ArgumentParser(
-        description="Wait until the inspector has accepted the model package that this file came with, or refused it.",
+        description="Wait until the inspector has accepted the model package that this file came with.",
         epilog="example:\n  python3 models/startup.py --work /greengrass/v2/work/com.edgeinspector.Model "
         "--inspector /greengrass/v2/work/com.edgeinspector.Inspector",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -109,10 +121,14 @@ def main(argv: "list[str] | None" = None) -> int:
         "--seconds", type=float, default=WAIT_S, help="how long to wait (default: %(default)g)"
     )
     arguments = parser.parse_args(argv)
-    manifest = Path(__file__).resolve().with_name("manifest.json").read_bytes()
-    manifest_sha256 = hashlib.sha256(manifest).hexdigest()
+    package = Path(__file__).resolve().parent
     try:
+        manifest_sha256 = hash_file(package / MANIFEST)
+        if not leads_to(arguments.work / "current", manifest_sha256):
+            install(package, arguments.work, arguments.inspector)
         may_stay, reason = wait(arguments.inspector, arguments.work, manifest_sha256, arguments.seconds)
+    except PackageError as error:
+        may_stay, reason = False, str(error)
     except OSError as error:
         may_stay, reason = False, f"{error}; deploy com.edgeinspector.Model again"
     except KeyboardInterrupt:

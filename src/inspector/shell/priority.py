@@ -7,8 +7,8 @@ import os
 import signal
 from pathlib import Path
 
-NICENESS = 10
-"""A tenth of a core's time where the line wants all of it, all that is left where it does not."""
+NICENESS = 5
+"""A quarter of a core where the line wants all of it, all that is left where it does not."""
 _FIRST_TO_GO = "1000"
 """Where memory runs out (proc(5), oom_score_adj)."""
 
