@@ -218,8 +218,6 @@ class Models:
         self._status = status = self._status.remembering(tried)
         if status.in_use and status.in_use.basis == tried.basis:
             self._change(in_use=status.before, before=None, probation=None)
-        elif status.before and status.before.basis == tried.basis:
-            self._change(before=None, probation=None)
         if tried.outcome.is_passing:
             self._again_s = time.monotonic() + self._again_after_s
             self._again_after_s = min(2 * self._again_after_s, MOST_AGAIN_S)
