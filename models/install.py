@@ -143,7 +143,7 @@ def list_used(inspector: Path) -> "set[str] | None":
     try:
         status = json.loads((inspector / STATUS).read_bytes())
         used = (status[name] for name in ("in_use", "before"))
-        return {Path(tried["path"]).name for tried in used if tried}
+        return {Path(tried["path"]).name for tried in used if tried is not None}
     except FileNotFoundError:
         return set()
     except (OSError, ValueError, KeyError, TypeError) as error:
