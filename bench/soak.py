@@ -74,6 +74,14 @@ def pictures() -> list[bytes]:
     return made
 
 
+def begin(works: Works, settings: Settings) -> None:
+    """Return once it inspects."""
+    works.complete(settings)
+    while not works.is_inspecting:
+        time.sleep(0.02)
+        works.complete(settings)
+
+
 def rss_bytes() -> int:
     """The resident set size of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -140,12 +148,12 @@ def run(work: Path, inferences: int, warm_up: int) -> dict[str, Any]:
     soak = Soak(work, inferences, max(warm_up // 10, 1))
     greengrass, started = Agreeable(), time.monotonic()
     works = Works(work, "line-3", greengrass, soak.reported, soak.failed)
-    works.complete(Settings(**SETTINGS))
+    begin(works, Settings(**SETTINGS))
     feeder = threading.Thread(target=soak.feed)
     feeder.start()
     soak.wait(works.keep_house)
     feeder.join()
-    works.close()
+    works.end()
     if soak.failure:
         raise soak.failure
     before, after = soak.memory[warm_up], soak.memory[max(soak.memory)]

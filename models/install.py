@@ -3,10 +3,11 @@
 Greengrass runs this at every deployment and every start of the nucleus, with the system's python3: standard
 library only. ``--work DIR`` gets a copy of the package at ``DIR/<version>-<hash>``, and ``DIR/current``, a symbolic
 link, leads to it from one moment to the next: whoever looks finds the old package or the new one, whole. The
-package used before stays for a rollback.
+package used before stays for a rollback, and so does what the inspector of ``--inspector DIR`` judges with.
 """
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"  # optional; the inspector verifies it, who has the key
+STATUS = "model-status.json"  # written by the inspector; docs/schema/model-status.json
 
 
 class PackageError(Exception):
@@ -62,8 +64,11 @@ def hash_file(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def install(package: Path, work: Path) -> Path:
-    """Copy the package into ``work`` unless it is there, make it current, and return where it is."""
+def install(package: Path, work: Path, inspector: "Path | None" = None) -> Path:
+    """Copy the package into ``work`` unless it is there, make it current, and return where it is.
+
+    The link is made anew each time, by which the inspector tells that it is asked again.
+    """
     manifest = read_manifest(package)
     fault = find_fault(package, manifest)
     if fault:
@@ -77,7 +82,9 @@ def install(package: Path, work: Path) -> Path:
         copy(package, [MANIFEST, *signature, *list_files(manifest)], target)
     os.utime(target)  # tells, later, which package was used last
     point(work / "current", target)
-    remove_unused(work, target)
+    in_use = list_used(inspector) if inspector else set()
+    if in_use is not None:
+        remove_unused(work, target, in_use)
     return target
 
 
@@ -101,6 +108,7 @@ def copy(package: Path, names: "list[str]", target: Path) -> None:
     for stale in target.parent.glob(".*.partial"):
         shutil.rmtree(stale, ignore_errors=True)
     try:
+        check_room(target.parent, sum((package / name).stat().st_size for name in names))
         for name in names:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(package / name, partial / name)
@@ -109,6 +117,14 @@ def copy(package: Path, names: "list[str]", target: Path) -> None:
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_room(work: Path, needed: int) -> None:
+    """Raise, as writing would, where the disk has not so many bytes left."""
+    if shutil.disk_usage(work).free < needed:
+        raise OSError(
+            errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed / 1e6:.1f} MB are needed", str(work)
+        )
 
 
 def point(link: Path, target: Path) -> None:
@@ -122,13 +138,27 @@ def point(link: Path, target: Path) -> None:
     fresh.replace(link)
 
 
-def remove_unused(work: Path, current: Path) -> None:
-    """Remove the packages but the current one and the one used before it."""
+def list_used(inspector: Path) -> "set[str] | None":
+    """Names of the packages that an inspector judges with, or goes back to; None where that cannot be told."""
+    try:
+        status = json.loads((inspector / STATUS).read_bytes())
+        used = (status[name] for name in ("in_use", "before"))
+        return {Path(tried["path"]).name for tried in used if tried is not None}
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        say(f"removing nothing: {inspector / STATUS} does not tell what is in use ({error!r})")
+        return None
+
+
+def remove_unused(work: Path, current: Path, used: "set[str]") -> None:
+    """Remove the packages but the current one, those in use and the one that was current before it."""
     packages = [found.parent for found in work.glob(f"*/{MANIFEST}") if not found.parent.is_symlink()]
     others = sorted((path for path in packages if path != current), key=lambda path: path.stat().st_mtime_ns)
     for path in others[:-1]:
-        say(f"removing {path}, unused")
-        shutil.rmtree(path, ignore_errors=True)
+        if path.name not in used:
+            say(f"removing {path}, unused")
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def say(text: str) -> None:
@@ -145,11 +175,22 @@ def main(argv: "list[str] | None" = None) -> int:
     parser.add_argument(
         "--work", type=Path, required=True, metavar="DIR", help="the component's work directory"
     )
+    parser.add_argument(
+        "--inspector", type=Path, metavar="DIR", help="the inspector's: what it judges with is not removed"
+    )
     arguments = parser.parse_args(argv)
+    package = Path(__file__).resolve().parent
     try:
-        target = install(Path(__file__).resolve().parent, arguments.work)
-    except (PackageError, OSError) as error:
+        target = install(package, arguments.work, arguments.inspector)
+    except PackageError as error:
         sys.stderr.write(f"install: {error}\n")
+        return 1
+    except OSError as error:
+        fix = "make room and" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that and"
+        sys.stderr.write(
+            f"install: model package {package} not installed: {error}; {fix} redeploy com.edgeinspector.Model. "
+            "The model in use goes on\n"
+        )
         return 1
     except KeyboardInterrupt:
         return 130

@@ -61,6 +61,11 @@ class Edge:
         deployment = self.host.deploy(self._build / "recipes", self._build / "artifacts", versions, config)
         self.threaded.call(deployment, 120)
 
+    def deploy_model(self, version: str, **options: Any) -> None:
+        """Deploy another version of the model alone; with its own recipe and artifact in the build."""
+        recipes, artifacts = self._build / "recipes", self._build / "artifacts"
+        self.threaded.call(self.host.deploy(recipes, artifacts, {MODEL: version}, **options), 300)
+
     def start(self, **configuration: Any) -> None:
         """Deploy and wait until the component inspects."""
         self.deploy(**configuration)
@@ -81,7 +86,10 @@ class Edge:
 
     @property
     def log(self) -> str:
-        return (self.host.root / "logs" / f"{INSPECTOR}.log").read_text()
+        return self.log_of(INSPECTOR)
+
+    def log_of(self, component: str) -> str:
+        return (self.host.root / "logs" / f"{component}.log").read_text()
 
     def drop(self, source: Path | bytes, name: str, camera: str = "top") -> Path:
         """Put an image into place by renaming it there."""
@@ -140,7 +148,8 @@ def edge_host(root: Path, build: Path, device_venv: Path, profile: Profile) -> I
         edge = Edge(threaded, build, subscriber)
         subscriber.subscribe("inspect/#", qos=1)
         yield edge
-        print(edge.log if (root / "logs").exists() else "nothing was deployed")
+        for log in (root / "logs").glob("*.log"):
+            print(log.read_text())
 
 
 @contextmanager

@@ -70,11 +70,18 @@ def inspector_members() -> dict[str, Path]:
 
 
 def model_members() -> dict[str, Path]:
-    """Name in the archive -> file: the manifest, its signature if any, what it names, the installer, the licence."""
+    """Name in the archive -> file: the manifest, its signature if any, what it names, the scripts, the licence."""
     directory = DIRECTORIES["model"]
     files = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["files"]
     golden = {expected["image"] for file in files for expected in file["golden"]}
-    names = {"manifest.json", "install.py", "LICENSE", *golden, *(file["name"] for file in files)}
+    names = {
+        "manifest.json",
+        "install.py",
+        "startup.py",
+        "LICENSE",
+        *golden,
+        *(file["name"] for file in files),
+    }
     if (directory / "manifest.sig").exists():
         names.add("manifest.sig")
     return {name: directory / name for name in names}

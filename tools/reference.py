@@ -17,6 +17,7 @@ import msgspec
 
 from inspector.core.command import Command, Response
 from inspector.core.message import Result, Status
+from inspector.core.model_status import ModelStatus
 from inspector.core.package import Manifest
 from inspector.core.settings import Settings
 from inspector.shell.keeper import Sidecar
@@ -29,6 +30,7 @@ SCHEMAS: dict[str, Any] = {
     "response": Response,
     "manifest": Manifest,
     "kept": Sidecar,
+    "model-status": ModelStatus,
 }
 HEADER = """\
 # Configuration

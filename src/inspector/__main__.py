@@ -6,11 +6,19 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from inspector import __version__
 
 # Read by OpenCV when it is imported: what it cannot decode is told in one line of ours, not in five of its own.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+
+_PRECISION: dict[str, Any] = {
+    "choices": ("auto", "fp32", "int8"),
+    "default": "auto",
+    "help": "file of the package that runs; auto: int8 where it is faster here and decides the same (default: auto)",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,13 +39,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="inspector",
         description="Inspects images of parts and accounts for every one.",
         epilog="examples:\n  inspector once sample_images/*.jpg --model models\n  inspector run\n"
-        "  inspector reconcile ledger.sqlite",
+        "  inspector trial models\n  inspector reconcile ledger.sqlite",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"inspector {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_once(commands)
+    _add_trial(commands)
     _add_reconcile(commands)
     return parser
 
@@ -79,10 +88,39 @@ def _add_once(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     once.add_argument(
         "--low-confidence", metavar="C", help="detections below are ignored (default: the model's)"
     )
-    once.add_argument(
-        "--precision", choices=("fp32", "int8"), default="fp32", help="file of the package that runs"
-    )
+    once.add_argument("--precision", **_PRECISION)
     once.set_defaults(run=_once)
+
+
+def _add_trial(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    trial = commands.add_parser(
+        "trial",
+        help="whether this device takes a model package",
+        description="Verifies a model package, compares what it finds in its golden pictures with what it should,\n"
+        "measures which of its files is faster here, and prints the outcome as one line of JSON. Exit status 1 if\n"
+        "the package is refused. The component does the same with each new package, in a process of its own.",
+        epilog="example:\n  inspector trial /greengrass/v2/work/com.edgeinspector.Model/current",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    trial.add_argument("package", type=Path, metavar="DIR|FILE")
+    trial.add_argument("--precision", **_PRECISION)
+    trial.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="of ONNX Runtime (default: one for each core)"
+    )
+    trial.add_argument(
+        "--public-key",
+        type=argparse.FileType(),
+        metavar="FILE",
+        help="PEM, that verifies manifest.sig; - is standard input",
+    )
+    trial.add_argument("--require-signature", action="store_true", help="refuse a package that is not signed")
+    trial.add_argument(
+        "--in-background",
+        type=int,
+        metavar="SECONDS",
+        help="give way to other processes, and end after so long",
+    )
+    trial.set_defaults(run=_trial)
 
 
 def _add_reconcile(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,6 +159,19 @@ def _once(arguments: argparse.Namespace) -> int:
     }
     configuration = {key: value for key, value in given.items() if value is not None}
     return once(arguments.images, arguments.model, configuration)
+
+
+def _trial(arguments: argparse.Namespace) -> int:
+    if arguments.in_background:
+        from inspector.shell.priority import give_way
+
+        give_way(arguments.in_background)
+    from inspector.shell.package import Trust
+    from inspector.trial import trial
+
+    public_key = arguments.public_key.read() if arguments.public_key else ""
+    trust = Trust(public_key, arguments.require_signature)
+    return trial(arguments.package.absolute(), arguments.precision, arguments.threads, trust)
 
 
 def _reconcile(arguments: argparse.Namespace) -> int:

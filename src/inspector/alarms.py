@@ -15,6 +15,7 @@ _FIX: Mapping[Alarm, str] = {
     "ledger_full": "see in the log why results are not published, or raise LedgerMaxMegabytes",
     "ledger_replaced": "keep ledger.sqlite.damaged-*, and move it elsewhere; a new ledger was begun",
     "configuration": "deploy a valid configuration; until then the last valid one is in force",
+    "model_refused": "deploy a model that this device accepts; until then the one before goes on",
     "stalled": "see what the component waits for, a disk or a network mount; restart it if it stays so",
 }
 

@@ -17,16 +17,14 @@ from inspector.pipeline import Pipeline
 from inspector.ports import Blocked
 from inspector.shell.claims import Claims
 from inspector.shell.cycle import Cycle
-from inspector.shell.detector import Detector
 from inspector.shell.ledger import SqliteLedger
 from inspector.shell.watcher import Watcher
 
 
 def assemble(
     work: Path,
-    thing: str,
     settings: Settings,
-    detector: Detector,
+    examiner: Examiner,
     office: Office,
     housekeeping: Housekeeping,
     report: Callable[[Judged], None],
@@ -39,7 +37,7 @@ def assemble(
     _keep_apart(root, (work / settings.archive_directory, work))
     assert housekeeping.keeper
     pipeline = Pipeline(
-        Examiner(thing, office.ledger.id, settings, detector),
+        examiner,
         Claims(settings, housekeeping.archive),
         office.ledger,
         housekeeping.keeper,

@@ -174,9 +174,10 @@ class Component:
         if self._is_connected and self._poll.is_due():
             self._read_configuration()
             self._greengrass.listen(self._topic("commands"), renew=self._renewal.is_due())
-        if self._settings and self._works.is_inspecting and self._works.follow_model(self._settings):
-            self._works.complete(self._settings)
-            self._publish_status("model")
+        if self._settings and self._works.follow_model(self._settings):
+            if self._works.is_inspecting:
+                self._publish_status("model")
+            self._retry.make_due()
         if self._status.is_due():
             self._publish_status("interval")
 
@@ -207,9 +208,10 @@ class Component:
             raise Blocked("configuration", errors, "deploy a valid one")
         if not self._works.is_inspecting:
             self._works.complete(self._settings)
-            event = "unblocked" if self._blocked else self._next_event
-            self._blocked, self._next_event = None, "configuration"
-            self._publish_status(event)
+            if self._works.is_inspecting:
+                event = "unblocked" if self._blocked else self._next_event
+                self._blocked, self._next_event = None, "configuration"
+                self._publish_status(event)
 
     def _connect(self) -> None:
         """Connect and subscribe. While the line runs, a missing connection does not stop it."""
@@ -337,7 +339,7 @@ class Component:
             self._publish_status("stop")
         except Blocked as reason:
             log.error("status not published", extra={"cause": str(reason)})
-        self._works.close()
+        self._works.end()
         self._greengrass.close()
 
     def _publish_status(self, event: StatusEvent) -> None:
@@ -346,6 +348,7 @@ class Component:
 
     def _describe(self, event: StatusEvent) -> Status:
         state: Literal["running", "blocked"] = "running" if self._works.is_inspecting else "blocked"
+        holdings = asdict(self._works.holdings())
         return Status(
             schema="edge-inspector/status/1",
             thing=self._thing,
@@ -354,9 +357,9 @@ class Component:
             state="stopped" if event == "stop" else state,
             event=event,
             alarms=self._alarms.in_force,
-            reason=None if self._works.is_inspecting else _short(self._blocked),
+            reason=None if self._works.is_inspecting else _short(self._blocked or self._works.waits_for),
             settings_errors=self._settings_errors[:MAX_ERRORS],
-            **asdict(self._works.holdings()),
+            **(holdings | {"model_refused": _short(holdings["model_refused"])}),
             **asdict(self._tally.figures(time.monotonic())),
         )
 

@@ -1,4 +1,7 @@
-"""A claimed file -> Taken -> Judged -> Result. No effects: what is decided here is put on record elsewhere."""
+"""A claimed file -> Taken -> Judged -> Result. No effects: what is decided here is put on record elsewhere.
+
+The model may be exchanged between two frames; what was judged carries the name of the one that judged it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,13 @@ from inspector.core import message as messages
 from inspector.core.appearance import checksum, look, unusual
 from inspector.core.detections import Detections
 from inspector.core.frame import FailureCode, Frame, FrameError, decode
-from inspector.core.message import ImageInfo, Latency, Result, Subject
+from inspector.core.message import ImageInfo, Latency, ModelInfo, Result, Subject
 from inspector.core.naming import legible, part_of
 from inspector.core.settings import Settings
-from inspector.core.verdict import Doubt, Policy, Verdict, is_audited, judge, not_inspected
+from inspector.core.verdict import Doubt, Policy, Verdict, is_audited, not_inspected
+from inspector.core.verdict import judge as decide
 from inspector.ports import Claimed, Detector
+from inspector.succession import Succession
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +50,10 @@ class Judged:
     verdict: Verdict
     raw: Detections
     latency: Latency
+    model: ModelInfo
+    """The one that judged; of a frame that none could judge the one in use."""
+    labels: tuple[str, ...]
+    """Of that model's classes."""
     unusual: tuple[str, ...] = ()
     """What is unusual about the picture, in words."""
 
@@ -74,23 +83,42 @@ class LastFrames:
         return inspection_id != last_id and shown == last_shown
 
 
+class Judge:
+    """A model, and what the settings make of what it finds."""
+
+    def __init__(self, detector: Detector, settings: Settings) -> None:
+        self.detector = detector
+        default = settings.thresholds(detector.thresholds)
+        self.policy = Policy(default, settings.thresholds_by_label(detector.thresholds))
+        self._known_images = detector.known_images if settings.review_unusual_images else None
+        if settings.review_unusual_images and detector.known_images is None:
+            fix = "package the model with --images, or set ReviewUnusualImages to false"
+            log.warning("unusual images are not told", extra={"model": detector.info.name, "fix": fix})
+        if unknown := settings.class_thresholds.keys() - detector.labels:
+            log.warning("thresholds of classes that the model has not", extra={"labels": sorted(unknown)})
+
+    def differences(self, frame: Frame) -> tuple[str, ...]:
+        """How the picture differs from those that the model knows."""
+        return unusual(look(frame.pixels), self._known_images) if self._known_images else ()
+
+
 class Examiner:
-    """Decodes, detects and judges with one model and one set of settings. ``judge`` is called from one thread."""
+    """Decodes, detects and judges with one set of settings, one model at a time.
+
+    ``judge`` is called from one thread; ``exchange`` may be from another.
+    """
 
     def __init__(self, thing: str, ledger: str, settings: Settings, detector: Detector) -> None:
         self._thing = thing
         self._ledger = ledger
         self._settings = settings
-        self._detector = detector
-        default = settings.thresholds(detector.thresholds)
-        self._policy = Policy(default, settings.thresholds_by_label(detector.thresholds))
-        self._known_images = detector.known_images if settings.review_unusual_images else None
-        if settings.review_unusual_images and detector.known_images is None:
-            fix = "package the model with --images, or set ReviewUnusualImages to false"
-            log.warning("unusual images are not told", extra={"model": detector.info.name, "fix": fix})
         self._last_frames = LastFrames() if settings.review_repeated_frames else None
-        if unknown := settings.class_thresholds.keys() - detector.labels:
-            log.warning("thresholds of classes that the model has not", extra={"labels": sorted(unknown)})
+        self.succession = Succession(Judge(detector, settings))
+
+    def exchange(self, detector: Detector, predecessor: Detector | None) -> None:
+        """From the next frame on judge with another model, for ProbationFrames with the one before it at hand."""
+        before = Judge(predecessor, self._settings) if predecessor else None
+        self.succession = Succession(Judge(detector, self._settings), before, self._settings.probation_frames)
 
     def inspection_id(self, claimed: Claimed) -> str:
         """The id of the inspection of a claimed file."""
@@ -113,50 +141,35 @@ class Examiner:
 
     def judge(self, taken: Taken) -> Judged:
         """Find defects and decide; whatever goes wrong with this one frame ends here, as a review."""
+        succession = self.succession
         try:
-            return self._judge(taken)
+            repeats = self._repeats(taken)
+            return succession.hold(lambda judge: self._judge(taken, judge, repeats=repeats))
         except FrameError as error:
-            return self._not_inspected(taken, error.code, str(error))
+            return _not_inspected(taken, succession.judge, error.code, str(error))
         except Exception as error:  # noqa: BLE001  # the frame's boundary: one bad frame must not stop the line
-            return self._not_inspected(taken, "inference_error", repr(error))
+            return _not_inspected(taken, succession.judge, "inference_error", repr(error))
 
-    def _judge(self, taken: Taken) -> Judged:
-        if not isinstance(taken.frame, Frame):
-            raise taken.frame or ValueError("it was judged before")
+    def _judge(self, taken: Taken, judge: Judge, *, repeats: bool) -> Judged:
+        frame, detector = _frame(taken), judge.detector
         iou, max_detections = self._settings.iou_threshold, self._settings.max_detections
-        raw, latency = self._detector.detect(taken.frame.pixels, iou=iou, max_detections=max_detections)
-        differences = self._differences(taken.frame)
-        verdict = judge(
+        raw, latency = detector.detect(frame.pixels, iou=iou, max_detections=max_detections)
+        differences = judge.differences(frame)
+        verdict = decide(
             raw,
-            self._detector.labels,
-            self._policy,
-            doubts=self._doubts(taken.id, taken.frame, differences),
+            detector.labels,
+            judge.policy,
+            doubts=_doubts(frame, differences, repeats=repeats),
             audited=is_audited(taken.id, self._settings.audit_share),
         )
         latency = msgspec.structs.replace(latency, decode=taken.decode_ms)
-        return Judged(replace(taken, frame=None), verdict, raw, latency, differences)
+        judged = replace(taken, frame=None)
+        return Judged(judged, verdict, raw, latency, detector.info, detector.labels, differences)
 
-    def _differences(self, frame: Frame) -> tuple[str, ...]:
-        """How the picture differs from those that the model knows."""
-        return unusual(look(frame.pixels), self._known_images) if self._known_images else ()
-
-    def _doubts(self, inspection_id: str, frame: Frame, differences: tuple[str, ...]) -> tuple[Doubt, ...]:
-        doubts: list[Doubt] = []
-        path = legible(frame.identity.path)
-        if differences:
-            doubts.append("unusual_image")
-            log.warning("unusual image", extra={"path": path, "cause": "; ".join(differences)})
+    def _repeats(self, taken: Taken) -> bool:
+        frame = _frame(taken)
         is_cycled = frame.identity.occurrence != 0
-        if self._last_frames and not is_cycled and self._last_frames.repeats(inspection_id, frame):
-            doubts.append("repeated_frame")
-            log.warning("repeated frame", extra={"path": path, "camera": legible(frame.identity.camera)})
-        return tuple(doubts)
-
-    def _not_inspected(self, taken: Taken, code: FailureCode, cause: str) -> Judged:
-        path = legible(taken.claimed.identity.path)
-        log.warning("image not inspected", extra={"path": path, "reason": code, "cause": cause})
-        latency = Latency(decode=taken.decode_ms)
-        return Judged(replace(taken, frame=None), not_inspected(code), Detections.none(), latency)
+        return bool(self._last_frames and not is_cycled and self._last_frames.repeats(taken.id, frame))
 
     def result(self, judged: Judged, seq: int, decided_at: float) -> Result:
         """The message about one inspection; ``decided_at`` in seconds since the epoch."""
@@ -173,8 +186,7 @@ class Examiner:
             inspected_at=decided_at,
             image=_image_info(taken),
         )
-        labels = self._detector.labels
-        return messages.compose(subject, self._detector.info, judged.verdict, labels, judged.latency)
+        return messages.compose(subject, judged.model, judged.verdict, judged.labels, judged.latency)
 
     def encode(self, result: Result) -> bytes:
         """The message as it is published."""
@@ -182,7 +194,35 @@ class Examiner:
 
     def encode_raw(self, judged: Judged) -> bytes:
         """All detections down to 0.05, as JSON."""
-        return msgspec.json.encode(messages.describe(judged.raw, self._detector.labels))
+        return msgspec.json.encode(messages.describe(judged.raw, judged.labels))
+
+
+def _frame(taken: Taken) -> Frame:
+    """Its frame. Raises FrameError where there is none."""
+    if isinstance(taken.frame, Frame):
+        return taken.frame
+    raise taken.frame or ValueError("it was judged before")
+
+
+def _doubts(frame: Frame, differences: tuple[str, ...], *, repeats: bool) -> tuple[Doubt, ...]:
+    doubts: list[Doubt] = []
+    path = legible(frame.identity.path)
+    if differences:
+        doubts.append("unusual_image")
+        log.warning("unusual image", extra={"path": path, "cause": "; ".join(differences)})
+    if repeats:
+        doubts.append("repeated_frame")
+        log.warning("repeated frame", extra={"path": path, "camera": legible(frame.identity.camera)})
+    return tuple(doubts)
+
+
+def _not_inspected(taken: Taken, judge: Judge, code: FailureCode, cause: str) -> Judged:
+    path = legible(taken.claimed.identity.path)
+    log.warning("image not inspected", extra={"path": path, "reason": code, "cause": cause})
+    latency = Latency(decode=taken.decode_ms)
+    model, labels = judge.detector.info, judge.detector.labels
+    none = Detections.none()
+    return Judged(replace(taken, frame=None), not_inspected(code), none, latency, model, labels)
 
 
 def _image_info(taken: Taken) -> ImageInfo:

@@ -16,12 +16,14 @@ import msgspec
 
 from inspector.core.frame import FrameError, Identity
 from inspector.core.naming import capture_time
+from inspector.core.package import Precision, PrecisionChoice
 from inspector.core.settings import Settings, SettingsError, parse
 from inspector.examiner import Examiner, Taken
 from inspector.ports import Claimed
 from inspector.shell.detector import load
 from inspector.shell.files import modified_ns
 from inspector.shell.package import PackageError
+from inspector.trial import attempt
 
 
 def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> int:
@@ -32,7 +34,7 @@ def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> 
         settings = msgspec.structs.replace(
             settings, review_repeated_frames=False
         )  # these come from no camera
-        detector = load(model, precision=settings.precision)
+        detector = load(model, precision=_precision(model, settings.precision))
         examiner = Examiner(os.environ.get("AWS_IOT_THING_NAME", "local"), "once", settings, detector)
     except (SettingsError, PackageError, ValueError) as error:
         print(f"inspector once: {error}", file=sys.stderr)
@@ -41,6 +43,16 @@ def once(images: Sequence[Path], model: Path, configuration: dict[str, str]) -> 
         print(f"inspector once: {warning}", file=sys.stderr)
     verdicts = [_inspect(examiner, image, seq, settings) for seq, image in enumerate(images, start=1)]
     return 0 if all(verdicts) else 1
+
+
+def _precision(model: Path, choice: PrecisionChoice) -> Precision:
+    """The precision that this device would choose, which takes a trial. Raises PackageError."""
+    if choice != "auto":
+        return choice
+    outcome = attempt(model, choice)
+    if outcome.precision is None:
+        raise PackageError(model, outcome.cause, outcome.fix)
+    return outcome.precision
 
 
 def _inspect(examiner: Examiner, image: Path, seq: int, settings: Settings) -> bool:

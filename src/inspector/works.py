@@ -15,14 +15,15 @@ from inspector.assembly import assemble
 from inspector.core.message import Alarm, ModelInfo
 from inspector.core.settings import Settings
 from inspector.core.verdict import VerdictName
-from inspector.examiner import Judged
+from inspector.examiner import Examiner, Judge, Judged
 from inspector.housekeeping import Housekeeping
 from inspector.line import Line
+from inspector.models import Models, describe
 from inspector.office import Office
 from inspector.ports import Blocked
-from inspector.shell.detector import Detector, load
+from inspector.shell.detector import Detector
 from inspector.shell.greengrass import Greengrass
-from inspector.shell.package import PackageError, Trust
+from inspector.succession import Succession
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Holdings:
     outbox: int | None
     parked: int | None
     model: ModelInfo | None
+    model_refused: str | None
     disk_free_bytes: int
     archived_bytes: int | None
     kept: int | None
@@ -57,7 +59,7 @@ class Works:
         self.work = work
         self.office: Office | None = None
         self.housekeeping: Housekeeping | None = None
-        self.detector: Detector | None = None
+        self.models: Models | None = None
         self.started_s = 0.0
         """When the line was last started (monotonic)."""
         self._stalled: str | None = None
@@ -69,7 +71,7 @@ class Works:
         self._has_line_failed = self._has_office_failed = False
         self._is_to_republish = True
         """The nucleus may have restarted, and lost what it had accepted; so it may have before this process began."""
-        self._model_path: Path | None = None
+        self._examiner: Examiner | None = None
         self._line: Line | None = None
         self._lock: int | None = None
 
@@ -79,38 +81,53 @@ class Works:
         return self._line is not None
 
     @property
+    def waits_for(self) -> str | None:
+        """What will be there in a moment, where nothing needs to be mended."""
+        is_preparing = self.models is not None and self.models.is_preparing and not self.models.in_use
+        return "the model is being tried and loaded" if is_preparing else None
+
+    @property
     def has_failed(self) -> bool:
         """Whether a thread of what is built now has failed; others may fail in its wake."""
         return self._has_line_failed or self._has_office_failed
 
     def complete(self, settings: Settings) -> None:
-        """Build what is missing, in the order in which one part needs the other. Raises Blocked."""
+        """Build what is missing, in the order in which one part needs the other; the line, once there is a model.
+
+        Raises Blocked, also where there will be no model before something is mended.
+        """
         self._take_lock()
+        if self.models is None:
+            self.models = Models(self.work)
+        self.models.follow(settings)
         if self.housekeeping is None:
             self.housekeeping = Housekeeping(self.work, settings)
         if self.office is None:
             self._open_office(settings)
         self.housekeeping.check()
-        if self.detector is None:
-            self._model_path = self._find_model(settings)
-            self.detector = _load(self._model_path, settings)
-        elif self._line is None:
-            self.follow_model(settings)
-        if self._line is None:
-            assert self.office
-            self._line = assemble(
-                self.work,
-                self._thing,
-                settings,
-                self.detector,
-                self.office,
-                self.housekeeping,
-                self._inspected,
-                self._line_failed,
-            )
-            self._line.start()
-            self.started_s = time.monotonic()
-            log.info("inspecting", extra={"images": settings.image_directory} | _describe(self.detector))
+        if self.models.refusal and not self.models.in_use and not self.models.is_preparing:
+            raise self.models.refusal
+        if self.models.in_use and self._line is None:
+            self._start_line(settings, self.models.in_use, self.models.predecessor)
+
+    def _start_line(self, settings: Settings, model: Detector, predecessor: Detector | None) -> None:
+        assert self.office and self.housekeeping
+        examiner = Examiner(self._thing, self.office.ledger.id, settings, model)
+        if predecessor:
+            examiner.exchange(model, predecessor)
+        self._line = assemble(
+            self.work,
+            settings,
+            examiner,
+            self.office,
+            self.housekeeping,
+            self._inspected,
+            self._line_failed,
+        )
+        self._examiner = examiner
+        self._line.start()
+        self.started_s = time.monotonic()
+        log.info("inspecting", extra={"images": settings.image_directory} | describe(model))
 
     def _open_office(self, settings: Settings) -> None:
         self.office = Office(self.work, self._thing, settings, self._greengrass, self._office_failed)
@@ -146,7 +163,13 @@ class Works:
             "ledger_full": excess if excess_bytes else None,
             "ledger_replaced": f"a damaged one lies in {self.work}" if has_replaced else None,
             "stalled": self._stalled,
+            "model_refused": self._model_refused(),
         }
+
+    def _model_refused(self) -> str | None:
+        """Why what is deployed does not judge, where another model does; what blocks the line has its own reason."""
+        refusal = self.models.refusal if self.models and self.models.in_use else None
+        return str(refusal) if refusal else None
 
     def holdings(self) -> Holdings:
         """What there is, now. Raises LedgerBlocked."""
@@ -159,7 +182,8 @@ class Works:
             verdicts=ledger.verdicts() if ledger else {},
             outbox=ledger.count("waiting") if ledger else None,
             parked=ledger.count("parked") if ledger else None,
-            model=self.detector.info if self.detector else None,
+            model=self.models.in_use.info if self.models and self.models.in_use else None,
+            model_refused=self._model_refused(),
             disk_free_bytes=shutil.disk_usage(self.work).free,
             archived_bytes=archive.size_bytes if archive else None,
             kept=keeper.count if keeper else None,
@@ -167,40 +191,51 @@ class Works:
         )
 
     def follow_model(self, settings: Settings) -> bool:
-        """Take the model that a deployment has moved into place; whether there is a new one.
+        """Take the model that a deployment has moved into place, between two frames; whether another judges now.
 
-        One that fails is refused, once, and the old one goes on. The line is down afterwards if there is a new one.
+        The line goes on with the one in use until that one is accepted and loaded, or for good. Waits for nothing.
         """
-        path = self._find_model(settings)
-        if path == self._model_path:
+        models = self.models
+        if models is None:
             return False
-        self._model_path = path
-        try:
-            detector = _load(path, settings)
-        except PackageError as error:
-            log.error("new model refused, the old one goes on", extra={"cause": str(error)})
-            return False
-        self.stop_line()
-        self.detector = detector
-        log.info("model changed", extra=_describe(detector))
-        return True
+        before = models.in_use
+        if self._examiner:
+            self._hear(models, self._examiner.succession)
+        if models.follow(settings) and models.in_use and self._examiner:
+            self._examiner.exchange(models.in_use, models.predecessor)
+        return models.in_use is not before
+
+    def _hear(self, models: Models, succession: Succession[Judge]) -> None:
+        """What became of the probation."""
+        if models.predecessor is None:
+            return
+        if succession.failure:
+            models.give_up(succession.failure)
+        elif succession.predecessor is None:
+            models.prove()
 
     def stop_line(self) -> None:
         """Take no more images, finish the one under way. The couriers work on."""
         line, self._line = self._line, None
         if line:
             line.stop()
+        self._examiner = None
         self._has_line_failed = False
 
+    def end(self) -> None:
+        """Stop everything in order, for the process ends."""
+        self.close()
+        if self.models:
+            self.models.end()
+
     def close(self) -> None:
-        """Stop the line and the couriers in order; what they were doing is in the ledger."""
+        """Stop the line and the couriers in order; what they were doing is in the ledger. Models stay at hand."""
         self.close_office()
         self.housekeeping = None
 
     def close_office(self) -> None:
         """Stop all but housekeeping, which may be what makes room for the ledger."""
         self.stop_line()
-        self.detector = None
         if self.housekeeping:
             self.housekeeping.ledger = None
         office, self.office = self.office, None
@@ -220,10 +255,6 @@ class Works:
         self._report(judged)
         if self.office:
             self.office.wake()
-
-    def _find_model(self, settings: Settings) -> Path:
-        """Where the model directory leads now: ``current`` is a symlink that a deployment moves."""
-        return Path(os.path.realpath(self.work / settings.model_directory))
 
     def _take_lock(self) -> None:
         """A process that outlived its nucleus may still work in this directory; there must be one at a time."""
@@ -247,13 +278,3 @@ class Works:
                 name, f"it cannot be locked: {error.strerror}", "put it on a local file system"
             ) from error
         self._lock = lock
-
-
-def _load(path: Path, settings: Settings) -> Detector:
-    trust = Trust(settings.public_key, settings.require_signature)
-    return load(path, precision=settings.precision, threads=settings.inference_threads, trust=trust)
-
-
-def _describe(detector: Detector) -> dict[str, str]:
-    info = detector.info
-    return {"model": info.name, "model_version": info.version, "precision": info.precision}

@@ -11,14 +11,12 @@ import numpy as np
 
 from inspector.core.detections import Detections
 from inspector.core.frame import FrameError, Pixels, decode
-from inspector.core.geometry import intersection_over_union
+from inspector.core.golden import compare
 from inspector.core.package import Golden, GoldenDetection, Thresholds
 from inspector.shell.detector import Detector
 
 CLEARANCE = 0.1
 """Least distance of every confidence from both thresholds, so that no device's rounding changes a verdict."""
-CONFIDENCE_TOLERANCE = 0.05
-LEAST_IOU = 0.9
 BLUE_LIGHT = (1.0, 0.75, 0.35)
 """Share of blue, green and red that is left."""
 MAX_MEGAPIXELS = 50.0
@@ -76,32 +74,6 @@ def tells_channels_apart(
         if compare(expected.detections, swapped, thresholds.low_confidence):
             return True
     return False
-
-
-def compare(expected: Sequence[GoldenDetection], found: Detections, floor: float) -> str | None:
-    """How the detections at or above ``floor`` differ from those expected; None where they are the same."""
-    found = found.where(found.confidences >= floor)
-    if len(found) != len(expected):
-        return f"{len(found)} detections, expected {len(expected)}"
-    unmatched = list(range(len(found)))
-    for each in expected:
-        match = next((index for index in unmatched if _is_same(each, found, index)), None)
-        if match is None:
-            return (
-                f"none like class {each.class_id}, confidence {each.confidence}, at {each.left}, {each.top}"
-            )
-        unmatched.remove(match)
-    return None
-
-
-def _is_same(expected: GoldenDetection, found: Detections, index: int) -> bool:
-    right, bottom = expected.left + expected.width, expected.top + expected.height
-    box = np.array([expected.left, expected.top, right, bottom], np.float32)
-    return bool(
-        expected.class_id == found.class_ids[index]
-        and abs(expected.confidence - found.confidences[index]) <= CONFIDENCE_TOLERANCE
-        and intersection_over_union(box, found.boxes[[index]])[0] >= LEAST_IOU
-    )
 
 
 def _rounded(found: Detections) -> tuple[GoldenDetection, ...]:

@@ -39,7 +39,9 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # Ultralytics is not the
 
     def _shape(self, dataset: YOLODataset) -> None:
         (affine,) = (
-            each for each in dataset.transforms.transforms[0].transforms if isinstance(each, RandomPerspective)
+            each
+            for each in dataset.transforms.transforms[0].transforms
+            if isinstance(each, RandomPerspective)
         )
         affine.size = self._size
 

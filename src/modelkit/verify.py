@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from inspector.core.golden import compare
 from inspector.core.package import Manifest, ModelFile, parse_manifest
 from inspector.shell import detector
 from inspector.shell.package import PackageError
-from modelkit.golden import GoldenError, Picture, compare
+from modelkit.golden import GoldenError, Picture
 
 
 def verify(directory: Path) -> list[str]:

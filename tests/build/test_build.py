@@ -51,7 +51,14 @@ def test_the_model_holds_what_its_manifest_names(output: Path) -> None:
     manifest = json.loads((ROOT / "models" / "manifest.json").read_text("utf-8"))
     golden = {each["image"] for file in manifest["files"] for each in file["golden"]}
     models = {file["name"] for file in manifest["files"]}
-    assert names(artifact(output, "model")) == {"manifest.json", "install.py", "LICENSE", *models, *golden}
+    assert names(artifact(output, "model")) == {
+        "manifest.json",
+        "install.py",
+        "startup.py",
+        "LICENSE",
+        *models,
+        *golden,
+    }
 
 
 def test_a_stray_file_stays_out(tmp_path: Path) -> None:

@@ -1,33 +1,16 @@
 """The model component's installer: verified, whole, moved in one step, with the package before for a rollback."""
 
-import hashlib
+import errno
 import json
+import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-MODELS = Path(__file__).parents[2] / "models"
-
-
-def make_package(directory: Path, version: str = "1.0.0", model: bytes = b"model") -> Path:
-    """A package as it lies unpacked on the device, small; returns its directory."""
-    (directory / "golden").mkdir(parents=True)
-    shutil.copyfile(MODELS / "install.py", directory / "install.py")
-    (directory / "fp32.onnx").write_bytes(model)
-    (directory / "golden" / "one.jpg").write_bytes(b"picture")
-    picture = {"image": "golden/one.jpg", "sha256": hashlib.sha256(b"picture").hexdigest(), "detections": []}
-    file = {"name": "fp32.onnx", "sha256": hashlib.sha256(model).hexdigest(), "golden": [picture]}
-    (directory / "manifest.json").write_text(json.dumps({"version": version, "files": [file]}))
-    return directory
-
-
-def run_install(package: Path, work: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", str(package / "install.py"), "--work", str(work)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from model_package import MODELS, make_package, run_install
+from small_disk import small_disk
 
 
 def rewrite(package: Path, **changes: Any) -> None:
@@ -173,3 +156,81 @@ def test_other_things_in_the_work_directory_are_left_alone(tmp_path: Path, work:
     for version in ("1.0.0", "2.0.0", "3.0.0"):
         run_install(make_package(tmp_path / version, version), work)
     assert (work / "notes").is_dir()
+
+
+def say_used(inspector: Path, **used: str) -> None:
+    """What an inspector writes of the packages that it judges with."""
+    inspector.mkdir(exist_ok=True)
+    status = {"in_use": None, "before": None} | {name: {"path": path} for name, path in used.items()}
+    (inspector / "model-status.json").write_text(json.dumps(status))
+
+
+def test_what_the_inspector_judges_with_is_never_removed(tmp_path: Path, work: Path) -> None:
+    """Versions that it refused may follow each other: the one in use stays, and the one it would go back to."""
+    inspector = tmp_path / "inspector"
+    for version in ("1.0.0", "2.0.0"):
+        run_install(make_package(tmp_path / version, version), work, inspector)
+    one, two = (path for path in sorted(work.iterdir()) if path.name != "current")
+    say_used(inspector, in_use=str(two), before=str(one))
+    for version in ("3.0.0", "4.0.0", "5.0.0"):
+        done = run_install(make_package(tmp_path / version, version), work, inspector)
+        assert done.returncode == 0, done.stderr
+    versions = {name.split("-")[0] for name in entries(work)}
+    assert versions == {"current", "1.0.0", "2.0.0", "4.0.0", "5.0.0"}
+    say_used(inspector, in_use=str((work / "current").resolve()))
+    run_install(make_package(tmp_path / "6.0.0", "6.0.0"), work, inspector)
+    assert {name.split("-")[0] for name in entries(work)} == {"current", "5.0.0", "6.0.0"}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"in_use": 1}', '{"in_use": {}, "before": null}'])
+def test_where_it_cannot_be_told_what_is_in_use_nothing_is_removed(
+    tmp_path: Path, work: Path, content: str
+) -> None:
+    inspector = tmp_path / "inspector"
+    inspector.mkdir()
+    (inspector / "model-status.json").write_text(content)
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        done = run_install(make_package(tmp_path / version, version), work, inspector)
+        assert done.returncode == 0 and "removing nothing" in done.stdout
+    assert len(entries(work)) == 4
+
+
+def test_a_full_disk_is_said_and_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """With how much is needed; the package in use goes on, and once there is room the next try succeeds."""
+    small, large = (
+        make_package(tmp_path / "small"),
+        make_package(tmp_path / "large", "2.0.0", b"x" * 3_000_000),
+    )
+    installer = runpy.run_path(str(MODELS / "install.py"))
+    with small_disk(tmp_path / "disk", megabytes=5) as disk:
+        work = disk.path / "work"
+        work.mkdir()
+        in_use = installer["install"](small, work)
+        before = entries(work)
+        disk.fill(free_bytes=2_000_000)
+        with pytest.raises(OSError, match=r"No space left on device: 3\.0 MB are needed"):
+            installer["install"](large, work)
+        assert ((work / "current").resolve(), entries(work)) == (in_use.resolve(), before)
+        disk.clear()
+        assert installer["install"](large, work).name.startswith("2.0.0")
+
+
+def test_a_disk_that_fills_while_it_is_written_to_is_said_too(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others write there as well. What to do stands in the message; nothing of the copy stays."""
+    installer = runpy.run_path(str(MODELS / "install.py"))
+    run_install(make_package(tmp_path / "small"), work)
+    before, larger = entries(work), make_package(tmp_path / "larger", "2.0.0")
+
+    def fill(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:3])
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", fill)
+    monkeypatch.setitem(installer["main"].__globals__, "__file__", str(larger / "install.py"))
+    assert installer["main"](["--work", str(work)]) == 1
+    said = capsys.readouterr().err
+    assert "No space left on device" in said and "make room and redeploy com.edgeinspector.Model" in said
+    assert "The model in use goes on" in said
+    assert entries(work) == before

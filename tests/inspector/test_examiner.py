@@ -12,7 +12,7 @@ import pytest
 
 from inspector.core.detections import Detections
 from inspector.core.frame import Frame, FrameError, Identity
-from inspector.core.message import Latency, Result
+from inspector.core.message import Latency, ModelInfo, Result
 from inspector.core.package import KnownImages, Thresholds
 from inspector.core.settings import Settings, parse
 from inspector.examiner import Examiner, LastFrames, Taken
@@ -337,3 +337,67 @@ def test_of_many_cameras_those_that_delivered_last_are_remembered() -> None:
     assert not shows(LastFrames.MAX_CAMERAS, "a")
     assert shows(0, "c") and not shows(1, "b")
     assert len(last._last) == LastFrames.MAX_CAMERAS
+
+
+def named(version: str, **arguments) -> FakeDetector:
+    """A model of this version."""
+    detector = FakeDetector(**arguments)
+    detector.info = ModelInfo("tag", version, "fp32", "0" * 64)
+    return detector
+
+
+def test_what_was_judged_names_the_model_that_judged_it() -> None:
+    """Also where another has taken its place before the message is made; labels and thresholds are that model's."""
+    old, new = named("1.0.0"), named("2.0.0", confidence=0.42)
+    new.labels, new.thresholds = ("dent",), Thresholds(confidence=0.4, low_confidence=0.1)
+    inspect = examiner(old)
+    before = inspect.judge(inspect.decode(claimed(picture(1))))
+    inspect.exchange(new, old)
+    after = inspect.judge(inspect.decode(claimed(picture(2))))
+    for judged, version, label in ((before, "1.0.0", "scratch"), (after, "2.0.0", "dent")):
+        result = inspect.result(judged, 1, 2.0)
+        assert (result.model.version, result.verdict) == (version, "fail")
+        assert [each.label for each in result.detections] == [label]
+        assert json.loads(inspect.encode_raw(judged))[0]["label"] == label
+
+
+def test_a_frame_that_a_new_model_fails_on_has_one_verdict_by_the_one_before(caplog) -> None:
+    """No review, no second message; from then on the one before judges, and why is told."""
+    inspect = examiner(named("1.0.0"))
+    inspect.exchange(named("2.0.0", before=fails), named("1.0.0"))
+    for seed in range(2):
+        result = examine(inspect, claimed(picture(seed)))
+        assert (result.verdict, result.model.version) == ("fail", "1.0.0")
+    assert "out of memory" in (inspect.succession.failure or "")
+    assert not caplog.records
+
+
+def test_a_frame_that_nobody_can_judge_is_a_review_by_the_model_in_use() -> None:
+    """It proves nothing against the new one."""
+    inspect = examiner(named("1.0.0"))
+    inspect.exchange(named("2.0.0", before=fails), named("1.0.0", before=fails))
+    result = examine(inspect, claimed(picture()))
+    assert (result.verdict, result.reasons) == ("review", ("inference_error",))
+    assert (result.model.version, inspect.succession.failure) == ("2.0.0", None)
+
+
+def test_a_new_model_proves_itself_on_frames_alone() -> None:
+    """ProbationFrames of them; unreadable files are none."""
+    inspect = examiner(named("1.0.0"), ProbationFrames=2)
+    inspect.exchange(named("2.0.0"), named("1.0.0"))
+    for content in (b"", picture(1), b"no picture at all", b""):
+        examine(inspect, claimed(content))
+    assert inspect.succession.predecessor
+    examine(inspect, claimed(picture(2)))
+    assert inspect.succession.predecessor is None
+
+
+def test_an_exchange_forgets_no_frame() -> None:
+    """A stuck camera is a stuck camera, whichever model looks; also where two models judge the same frame."""
+    knows = detector_that_knows()
+    inspect = examiner(knows)
+    first = examine(inspect, claimed(picture(1, ".png"), "top/a.png"))
+    inspect.exchange(named("2.0.0", before=fails), knows)
+    second = examine(inspect, claimed(picture(1, ".png"), "top/b.png"))
+    assert (first.reasons, second.reasons) == ((), ("repeated_frame",))
+    assert second.model.version == knows.info.version

@@ -8,12 +8,13 @@ import pytest
 
 from inspector.core.detections import Detections
 from inspector.core.frame import Identity
-from inspector.core.message import Latency
+from inspector.core.message import Latency, ModelInfo
 from inspector.core.verdict import Verdict, not_inspected
 from inspector.examiner import Judged, Taken
 from inspector.ports import Claimed
 from inspector.tally import WINDOW, Figures, Tally, percentile
 
+MODEL = ModelInfo("metal-tag", "1.0.0", "fp32", "0" * 64)
 TAKEN = Taken("0" * 32, Claimed(Identity("a.jpg", 1, 2, ""), Path("a.jpg"), 0.0, b""), None)
 
 
@@ -28,10 +29,12 @@ def judged(milliseconds: float = 10.0, *confidences: float) -> Judged:
         Verdict("pass", (), found, ()),
         found,
         Latency(decode=1.0, inference=milliseconds - 1.5, postprocess=0.5),
+        MODEL,
+        ("scratch",),
     )
 
 
-LOST = Judged(TAKEN, not_inspected("unreadable"), Detections.none(), Latency())
+LOST = Judged(TAKEN, not_inspected("unreadable"), Detections.none(), Latency(), MODEL, ("scratch",))
 
 
 def test_before_the_first_inspection_there_are_no_figures() -> None:

@@ -16,7 +16,9 @@ from inspector.core.verdict import Verdict, VerdictName
 StatusEvent = Literal[
     "start", "interval", "stop", "model", "blocked", "unblocked", "configuration", "requested", "alarm"
 ]
-Alarm = Literal["no_images", "disk_low", "ledger_full", "ledger_replaced", "stalled", "configuration"]
+Alarm = Literal[
+    "no_images", "disk_low", "ledger_full", "ledger_replaced", "stalled", "configuration", "model_refused"
+]
 """What a person should look into, though the component works on."""
 
 
@@ -106,6 +108,9 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confidence_mean: float | None
     confidence_std: float | None
     model: ModelInfo | None
+    """The one in use."""
+    model_refused: str | None
+    """Why the one that is deployed is not in use, where another is."""
     disk_free_bytes: int
     archived_bytes: int | None
     """Null where nothing is archived, and while the archive is not open."""

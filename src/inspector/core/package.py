@@ -17,6 +17,8 @@ Precision = Literal["fp32", "int8"]
 Kind = Literal["plain", "cut"]
 """``plain``: float32 RGB 0..1 in, boxes and confidences out, as Ultralytics exports it; ``cut``: uint8 BGR in, the
 logits of both out (``modelkit export``)."""
+PrecisionChoice = Literal["auto", "fp32", "int8"]
+"""``auto`` leaves the choice to the device."""
 UnitInterval = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?![\s\S]*\.\.)[^\\]+$")]

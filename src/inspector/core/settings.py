@@ -15,7 +15,7 @@ import msgspec
 
 from inspector.core.detections import RAW_FLOOR
 from inspector.core.frame import Orientation
-from inspector.core.package import Precision, Thresholds, UnitInterval
+from inspector.core.package import PrecisionChoice, Thresholds, UnitInterval
 from inspector.core.public_key import parse_public_key
 
 IGNORED_KEYS = frozenset({"accesscontrol"})
@@ -158,9 +158,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     max_detections: Annotated[
         int, msgspec.Meta(ge=1, le=10_000, description="At most so many per image.")
     ] = 300
-    precision: Annotated[Precision, msgspec.Meta(description="Which file of the model package runs.")] = (
-        "fp32"
-    )
+    precision: Annotated[
+        PrecisionChoice,
+        msgspec.Meta(
+            description="Which file of the model package runs. `auto`: `int8` where this device is faster with "
+            "it and it decides the golden pictures as `fp32` does, else `fp32`."
+        ),
+    ] = "auto"
+    probation_frames: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=100_000,
+            description="So many images a new model judges with the one before it at hand: on the first that it "
+            "fails on, or if the process dies, the one before judges again, and the new one is refused. 0: none.",
+        ),
+    ] = 200
     inference_threads: Annotated[
         int, msgspec.Meta(ge=0, le=256, description="Threads of ONNX Runtime; 0: one for each core.")
     ] = 0

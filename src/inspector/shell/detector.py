@@ -29,6 +29,7 @@ ANYBODY = Trust()
 _KINDS: dict[str, type[Plain] | type[Cut]] = {"tensor(float)": Plain, "tensor(uint8)": Cut}
 """By the type of the input."""
 _EXPORT = "export a YOLOv8 detection model, without NMS in the graph, or cut one with `modelkit export`"
+RUNTIME = f"onnxruntime {onnxruntime.__version__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,7 @@ def load(path: Path, *, precision: Precision = "fp32", threads: int = 0, trust: 
         else:
             detector = _load_file(real, threads, trust)
     except OSError as error:
-        raise PackageError(
-            path, _cause(error), "deploy com.edgeinspector.Model or mend ModelDirectory"
-        ) from error
+        raise PackageError.unreadable(path, error) from error
     try:
         detector.detect(np.full((64, 64, 3), PAD_VALUE, np.uint8))
     except Exception as error:  # as in _open
@@ -207,7 +206,3 @@ def _text(values: list[Any]) -> str:
 
 def _ms(started: float, finished: float) -> float:
     return round((finished - started) * 1e3, 3)
-
-
-def _cause(error: OSError) -> str:
-    return f"{error.filename or 'a file'}: {error.strerror or error}"

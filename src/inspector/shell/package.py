@@ -1,7 +1,7 @@
 """A model package on disk -> what is verified of it, in memory. The only importer of awscrt.crypto.
 
 1. The signature is checked over the manifest, then the hash of the file that the manifest names; only what passes
-   is returned, so that ONNX Runtime sees no byte of anything else.
+   is returned, so that ONNX Runtime, and the decoder of golden pictures, see no byte of anything else.
 2. Each file is read once, and what was read is what was verified: nothing is opened again by its name.
 3. The package may be reached by a symlink; its files are regular ones, of a limited size, which is looked at before
    they are read.
@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 import msgspec
 from awscrt.crypto import RSA, RSASignatureAlgorithm
 
-from inspector.core.package import SIGNATURE, Manifest, ModelFile, Precision, parse_manifest
+from inspector.core.package import SIGNATURE, Golden, Manifest, ModelFile, Precision, parse_manifest
 from inspector.core.public_key import parse_public_key
 from inspector.ports import Blocked
 from inspector.shell.files import open_regular
@@ -26,6 +27,7 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4_000_000
 MAX_SIGNATURE_BYTES = 4_096
 MAX_MODEL_BYTES = 500_000_000
+MAX_GOLDEN_BYTES = 50_000_000
 _REDEPLOY = "redeploy com.edgeinspector.Model"
 _SIGN = "sign manifest.json with the private key that belongs to PublicKey, and deploy the package again"
 
@@ -37,8 +39,21 @@ _EXTERNAL = (b"\x08location", b"\x00location")
 class PackageError(Blocked):
     """The model package cannot be used; says which, why and what to do."""
 
-    def __init__(self, path: Path, cause: str, fix: str) -> None:
+    def __init__(self, path: Path, cause: str, fix: str, *, is_passing: bool = False) -> None:
         super().__init__(f"model package {path} refused", cause, fix)
+        self.cause = cause.encode("utf-8", "backslashreplace").decode()
+        self.fix = fix
+        self.is_passing = is_passing
+        """Whether the cause may pass by itself: it lies in the machine, not in the package."""
+
+    @classmethod
+    def unreadable(cls, path: Path, error: OSError) -> PackageError:
+        """A file of it cannot be read."""
+        cause = f"{error.filename or 'a file'}: {error.strerror or error}"
+        is_passing = error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        return cls(
+            path, cause, "deploy com.edgeinspector.Model or mend ModelDirectory", is_passing=is_passing
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +73,37 @@ class Package:
     content: bytes
 
 
-def read_package(directory: Path, precision: Precision, trust: Trust) -> Package:
-    """Read and verify the manifest and the file of a precision. Raises PackageError, and OSError."""
+def read_manifest(directory: Path, trust: Trust) -> Manifest:
+    """Read and verify the manifest alone. Raises PackageError, and OSError."""
     document = _read(directory / MANIFEST, directory, MAX_MANIFEST_BYTES)
     _verify_signature(directory, document, trust)
-    manifest = _parse(directory, document)
+    return _parse(directory, document)
+
+
+def read_package(directory: Path, precision: Precision, trust: Trust) -> Package:
+    """Read and verify the manifest and the file of a precision. Raises PackageError, and OSError."""
+    manifest = read_manifest(directory, trust)
     file = _choose(directory, manifest, precision)
     content = _read(directory / file.name, directory, MAX_MODEL_BYTES)
     if len(content) != file.bytes:
         cause = f"{file.name} has {len(content)} bytes, {MANIFEST} says {file.bytes}"
         raise PackageError(directory, cause, _REDEPLOY)
-    if (actual := hashlib.sha256(content).hexdigest()) != file.sha256:
-        cause = f"{file.name} has SHA-256 {actual[:12]}…, {MANIFEST} says {file.sha256[:12]}…"
-        raise PackageError(directory, cause, _REDEPLOY)
+    _verify_hash(directory, file.name, content, file.sha256)
     _refuse_external_data(directory / file.name, content)
     return Package(manifest, file, content)
+
+
+def read_golden(directory: Path, golden: Golden) -> bytes:
+    """Read and verify a golden picture, not decoded. Raises PackageError, and OSError."""
+    content = _read(directory / golden.image, directory, MAX_GOLDEN_BYTES)
+    _verify_hash(directory, golden.image, content, golden.sha256)
+    return content
+
+
+def _verify_hash(directory: Path, name: str, content: bytes, sha256: str) -> None:
+    if (actual := hashlib.sha256(content).hexdigest()) != sha256:
+        cause = f"{name} has SHA-256 {actual[:12]}…, {MANIFEST} says {sha256[:12]}…"
+        raise PackageError(directory, cause, _REDEPLOY)
 
 
 def read_file(path: Path, trust: Trust) -> bytes:

@@ -74,6 +74,7 @@ RUNNING = Status(
     confidence_mean=0.8,
     confidence_std=0.05,
     model=MODEL,
+    model_refused=None,
     disk_free_bytes=1_000_000,
     archived_bytes=500_000,
     kept=2,
@@ -132,7 +133,7 @@ GOLDEN = [
         b'"verdicts":{"pass":1200,"fail":80,"review":7},"outbox":3,"parked":0,"images_per_minute":120.0,'
         b'"latency_ms_p50":8.9,"latency_ms_p99":14.25,"confidence_mean":0.8,"confidence_std":0.05,'
         b'"model":{"name":"metal-tag","version":"1.0.0","precision":"int8","sha256":"77a0"},'
-        b'"disk_free_bytes":1000000,"archived_bytes":500000,"kept":2,"kept_bytes":60000,"settings_errors":[]}',
+        b'"model_refused":null,"disk_free_bytes":1000000,"archived_bytes":500000,"kept":2,"kept_bytes":60000,"settings_errors":[]}',
     ),
     (
         BLOCKED,
@@ -140,7 +141,7 @@ GOLDEN = [
         b'"version":"0.1.0","state":"blocked","event":"blocked","reason":"model: missing","alarms":[],"ledger":null,'
         b'"last_seq":null,"verdicts":{},"outbox":null,"parked":null,"images_per_minute":0.0,'
         b'"latency_ms_p50":null,"latency_ms_p99":null,"confidence_mean":null,"confidence_std":null,'
-        b'"model":null,"disk_free_bytes":1000000,"archived_bytes":null,"kept":null,"kept_bytes":null,'
+        b'"model":null,"model_refused":null,"disk_free_bytes":1000000,"archived_bytes":null,"kept":null,"kept_bytes":null,'
         b"\"settings_errors\":[\"LogLevel='x': Invalid enum value 'x'\"]}",
     ),
     (

@@ -20,6 +20,7 @@ from inspector.shell.detector import load
 from inspector.shell.greengrass import Greengrass
 from inspector.shell.package import PackageError, Trust
 from inspector.works import Works
+from inspector_fakes import eventually
 from onnx_bytes import PLACES, WEIGHTS, tensor
 from signing import KeyPair
 
@@ -375,14 +376,21 @@ def test_a_change_of_the_settings_verifies_the_running_package_again(
     works = Works(tmp_path, "line-3", Greengrass(lambda _: None), lambda _: None, lambda _: None)
 
     def apply(**settings: Any) -> None:
-        works.close()  # as the component does, where settings change
-        works.complete(Settings(model_directory="package", **settings))
+        """As the component does, where settings change; return once there is a model, or none will be."""
+        works.close()
+
+        def is_settled() -> bool:
+            works.complete(Settings(model_directory="package", **settings))
+            return works.models is not None and not works.models.is_preparing
+
+        eventually(is_settled)
 
     try:
         apply(public_key=keys.public)
         apply(public_key=keys.public, require_signature=True)
+        assert works.models and works.models.in_use
         with pytest.raises(PackageError, match="is no signature of"):
             apply(public_key=other_keys.public, require_signature=True)
-        assert works.detector is None
+        assert works.models.in_use is None
     finally:
-        works.close()
+        works.end()

@@ -1,0 +1,71 @@
+"""Further versions of the model component, each made of the built one by a change to its package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from edge import MODEL, VERSION
+
+Change = Callable[[Path], None]
+"""Alters an unpacked package."""
+
+
+def nothing(_: Path) -> None:
+    """The same model under another version."""
+
+
+def add_version(build: Path, version: str, change: Change = nothing) -> None:
+    """Put recipe and artifact of a version into a copy of the build, beside those that are there."""
+    recipes, artifacts = build / "recipes", build / "artifacts" / MODEL
+    recipe = (recipes / f"{MODEL}-{VERSION}.yaml").read_text()
+    (recipes / f"{MODEL}-{version}.yaml").write_text(recipe.replace(VERSION, version))
+    package = artifacts / version / "model"
+    with zipfile.ZipFile(artifacts / VERSION / "model.zip") as members:
+        members.extractall(package)
+    rewrite(package, version=version)
+    change(package)
+    shutil.make_archive(str(package), "zip", package)
+    shutil.rmtree(package)
+
+
+def read(package: Path) -> Any:
+    """The manifest."""
+    return json.loads((package / "manifest.json").read_bytes())
+
+
+def rewrite(package: Path, **changes: Any) -> None:
+    """Change the manifest."""
+    (package / "manifest.json").write_text(json.dumps(read(package) | changes))
+
+
+def list_hashes(package: Path) -> None:
+    """Let the manifest agree with the files."""
+    manifest = read(package)
+    for file in manifest["files"]:
+        content = (package / file["name"]).read_bytes()
+        file |= {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
+        for golden in file["golden"]:
+            golden["sha256"] = sha256((package / golden["image"]).read_bytes()).hexdigest()
+    rewrite(package, files=manifest["files"])
+
+
+def expect_otherwise(package: Path) -> None:
+    """A package that expects what the model does not find: one detection less in a golden picture."""
+    files = read(package)["files"]
+    golden = next(each for each in files[0]["golden"] if each["detections"])
+    golden["detections"].pop()
+    rewrite(package, files=files)
+
+
+def tamper(package: Path) -> None:
+    """A byte of the model changed, the manifest not."""
+    path = package / read(package)["files"][0]["name"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
