@@ -1,4 +1,4 @@
-"""Memory returns to where it was, swap after swap, and no image is lost or misnamed: ``bench/swaps.py``, cut short."""
+"""Memory returns to where it was, swap after swap, and no image is lost or misnamed: ``bench/swaps.py``, short."""
 
 import json
 import subprocess
