@@ -93,7 +93,7 @@ class Cut:
         return canvas
 
     def read(self, outputs: Outputs, confidence: float) -> Output:
-        """What a plain export would have put out for the anchors of at least ``confidence`` (above 0, below 1).
+        """What a plain export would have put out for the anchors of at least ``confidence`` (0: all; below 1).
 
         Some a little below it are among them. Raises ValueError where the outputs are not finite, at any anchor: NaN
         reaches no floor.
@@ -101,7 +101,7 @@ class Cut:
         distances, scores = outputs
         require_finite(scores)
         require_finite(distances)
-        floor = math.log(confidence / (1 - confidence)) - MARGIN
+        floor = math.log(confidence / (1 - confidence)) - MARGIN if confidence else -math.inf
         chosen = np.flatnonzero(scores[0].max(axis=0) >= np.float32(floor))
         boxes = self._boxes(distances[0][:, chosen], chosen)
         return np.concatenate([boxes, _sigmoid(scores[0][:, chosen])])[None]
