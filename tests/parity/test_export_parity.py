@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -20,16 +19,6 @@ from modelkit.weights import WeightsError
 pytestmark = pytest.mark.models
 
 TRAINED_ON = "/home/somebody/data/tags.yaml"
-
-
-@pytest.fixture(autouse=True)
-def activation(ultralytics: ModuleType) -> Iterator[None]:
-    """Ultralytics takes a network's activation for that of every one made afterwards in the process."""
-    from ultralytics.nn.modules import Conv
-
-    before = Conv.default_act
-    yield
-    Conv.default_act = before
 
 
 def weights(ultralytics: ModuleType, directory: Path, *, classes: int = 1, relu: bool = False) -> Path:
