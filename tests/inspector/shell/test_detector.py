@@ -368,6 +368,12 @@ def scores_first(model: onnx.ModelProto) -> None:
     model.graph.output.extend(reversed(outputs))
 
 
+def other_names(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        node.output[:] = ["logits" if name == "scores" else name for name in node.output]
+    model.graph.output[1].name = "logits"
+
+
 def another_output(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("Identity", ["scores"], ["more"]))
     model.graph.output.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1, 1, 126]))
@@ -403,7 +409,17 @@ def three_classes(model: onnx.ModelProto) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [scores_first, another_output, half_precision, planes, long_integers, any_size, three_classes]
+    "spoil",
+    [
+        scores_first,
+        other_names,
+        another_output,
+        half_precision,
+        planes,
+        long_integers,
+        any_size,
+        three_classes,
+    ],
 )
 def test_a_network_that_is_nearly_cut(tmp_path: Path, spoil: Callable[[onnx.ModelProto], None]) -> None:
     """What has not all of the inputs and outputs of a cut network is refused, with what it has."""
