@@ -42,8 +42,6 @@ class Edge:
         self.statuses: list[dict[str, Any]] = []
         self.responses: list[dict[str, Any]] = []
         self.payloads: list[bytes] = []
-        self.published_s: dict[str, float] = {}
-        """When the first message on an image came, by its name (monotonic)."""
         self._build = build
         self._subscriber = subscriber
         subscriber.on_message = self._on_message
@@ -55,7 +53,6 @@ class Edge:
             lists[kind].append(json.loads(message.payload))
         if kind == "results":
             self.payloads.append(bytes(message.payload))
-            self.published_s.setdefault(self.results[-1]["image"]["name"], message.timestamp)
 
     def deploy(self, **configuration: Any) -> None:
         """Deploy both components; the configuration is merged over one that suits tests."""

@@ -1,21 +1,28 @@
-"""A camera at a steady rate, and what became of each of its pictures."""
+"""A camera at a steady rate, and what becomes of each of its pictures."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from awsiot.greengrasscoreipc import connect
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from edge import SAMPLES, Edge
+from edgehost.configuration import now_ms
 
 PERIOD_S = 0.05
 PICTURES = sorted(SAMPLES.glob("*.jpg"))
+_GATE = "com.example.Gate"
 
 
 @contextmanager
 def images_flowing(edge: Edge) -> Iterator[dict[str, float]]:
-    """A camera that takes 20 pictures a second until the end of the block: the name of each, and when it was taken
+    """A camera that takes 20 pictures a second until the end of the block: the name of each that it took, and when
     (monotonic, seconds)."""
     taken: dict[str, float] = {}
     over = threading.Event()
@@ -37,14 +44,30 @@ def images_flowing(edge: Edge) -> Iterator[dict[str, float]]:
         camera.join()
 
 
-def is_accounted_for(edge: Edge, taken: dict[str, float]) -> None:
-    """Assert that every picture has exactly one verdict, and that they are numbered without a gap."""
-    identities = {(each["image"]["name"], each["id"], each["seq"]) for each in edge.results}
-    assert sorted(name for name, _, _ in identities) == sorted(taken)
-    assert len({identity for _, identity, _ in identities}) == len(taken)
-    assert sorted(seq for _, _, seq in identities) == list(range(1, len(taken) + 1))
+@contextmanager
+def gate_listening(edge: Edge) -> Iterator[dict[str, float]]:
+    """A component beside the inspector, as one that takes parts off the line: the name of each image that the local
+    topic told it of, and when first (monotonic, seconds)."""
+    access = {"aws.greengrass.ipc.pubsub": {"p": {"operations": ["*"], "resources": ["*"]}}}
+    edge.host.configuration.merge(_GATE, (), {"accessControl": access}, now_ms())
+    connection = connect(ipc_socket=str(edge.host.socket_path), authtoken=edge.host.tokens.issue(_GATE))
+    client = GreengrassCoreIPCClientV2(connection)
+    heard: dict[str, float] = {}
+
+    def hear(event: Any) -> None:
+        now_s = time.monotonic()
+        heard.setdefault(json.loads(event.binary_message.message)["image"]["name"], now_s)
+
+    try:
+        client.subscribe_to_topic(topic=f"inspect/{edge.host.thing_name}/results", on_stream_event=hear)
+        yield heard
+    finally:
+        client.close()
 
 
-def delays_s(edge: Edge, taken: dict[str, float]) -> dict[str, float]:
-    """From each picture's taking until its message was published, in seconds."""
-    return {name: edge.published_s[name] - taken_s for name, taken_s in taken.items()}
+def assert_accounted_for(edge: Edge, taken: dict[str, float]) -> None:
+    """Every picture has exactly one verdict, and they are numbered without a gap."""
+    verdicts = {(each["image"]["name"], each["id"], each["seq"]) for each in edge.results}
+    assert sorted(name for name, _, _ in verdicts) == sorted(taken)
+    assert len({identity for _, identity, _ in verdicts}) == len(taken)
+    assert sorted(seq for _, _, seq in verdicts) == list(range(1, len(taken) + 1))

@@ -9,7 +9,8 @@ import pytest
 
 from edge import INSPECTOR, VERSION, Edge
 from edgehost.deployment import DeploymentError
-from flowing import images_flowing, is_accounted_for
+
+from flowing import assert_accounted_for, images_flowing
 from inspector.__main__ import main as inspector
 from mosquitto_broker import until
 
@@ -56,7 +57,7 @@ def test_broken_inspector_rolls_back_and_no_image_is_lost(edge: Edge, tmp_path: 
 
     until(lambda: set(names) <= set(edge.verdicts()), "every image has its verdict", 60)
     edge.wait_until_settled()
-    is_accounted_for(edge, names)
+    assert_accounted_for(edge, names)
     edge.stop()
     ledger = ["reconcile", str(edge.work / "ledger.sqlite"), "--directory", str(edge.images)]
     assert inspector(ledger) == 0, capsys.readouterr().out
