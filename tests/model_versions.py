@@ -10,10 +10,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from edge import MODEL, VERSION
+import cv2
+import msgspec
+
+from edge import MODEL, SAMPLES, VERSION
+from inspector.core.message import describe
+from inspector.shell.detector import load
 
 Change = Callable[[Path], None]
 """Alters an unpacked package."""
+SMALL = Path(__file__).parents[1] / "bench" / "small.onnx"
 
 
 def nothing(_: Path) -> None:
@@ -32,6 +38,45 @@ def add_version(build: Path, version: str, change: Change = nothing) -> None:
     change(package)
     shutil.make_archive(str(package), "zip", package)
     shutil.rmtree(package)
+
+
+def small(label: str, threshold: float) -> Change:
+    """Another model, made for tests: what it finds at or above ``threshold`` fails the part as a ``label``."""
+
+    def change(package: Path) -> None:
+        for file in read(package)["files"]:
+            (package / file["name"]).unlink()
+        shutil.copy(SAMPLES / "tag-0004.jpg", package / "golden")
+        # the same number of bytes: the file says how long each of its texts is
+        named = SMALL.read_bytes().replace(b"'scratch'", f"'{label:.7}'".encode())
+        (package / "fp32.onnx").write_bytes(named)
+        golden = {"image": "golden/tag-0004.jpg", "detections": []}
+        file = {"name": "fp32.onnx", "precision": "fp32", "golden": [golden], "metrics": {}, "made_by": "test"}
+        thresholds = {"confidence": threshold, "low_confidence": threshold}
+        rewrite(
+            package,
+            labels=[label],
+            input={"width": 64, "height": 64},
+            thresholds=thresholds,
+            files=[file],
+            images=None,
+        )
+        list_hashes(package)
+        expect_what_it_finds(package, threshold)
+
+    return change
+
+
+def expect_what_it_finds(package: Path, threshold: float) -> None:
+    """Golden detections of a package of one model."""
+    model, files = load(package), read(package)["files"]
+    for golden in files[0]["golden"]:
+        found, _ = model.detect(cv2.imread(str(package / golden["image"])))
+        seen = describe(found.where(found.confidences >= threshold), model.labels)
+        golden["detections"] = [msgspec.structs.asdict(each) for each in seen]
+        for each in golden["detections"]:
+            del each["label"]
+    rewrite(package, files=files)
 
 
 def read(package: Path) -> Any:

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from edge import INSPECTOR, SAMPLES, VERSION, Edge
+from edge import INSPECTOR, VERSION, Edge
 from edgehost.deployment import DeploymentError
+
+from flowing import assert_accounted_for, images_flowing
 from inspector.__main__ import main as inspector
 from mosquitto_broker import until
-
-
-@contextmanager
-def images_flowing(edge: Edge) -> Iterator[list[str]]:
-    """A camera that takes a picture every 50 ms until the end of the block; the names of all that it took."""
-    names: list[str] = []
-    over = threading.Event()
-    pictures = sorted(SAMPLES.glob("*.jpg"))
-
-    def take() -> None:
-        while not over.wait(0.05):
-            name = f"{len(names):04}.jpg"
-            edge.drop(pictures[len(names) % len(pictures)], name)
-            names.append(name)
-
-    camera = threading.Thread(target=take)
-    camera.start()
-    try:
-        yield names
-    finally:
-        over.set()
-        camera.join()
 
 
 def broken_version(directory: Path) -> Path:
@@ -80,11 +57,7 @@ def test_broken_inspector_rolls_back_and_no_image_is_lost(edge: Edge, tmp_path: 
 
     until(lambda: set(names) <= set(edge.verdicts()), "every image has its verdict", 60)
     edge.wait_until_settled()
-    ids = {(each["image"]["name"], each["id"]) for each in edge.results}
-    assert sorted(name for name, _ in ids) == sorted(names)
-    assert len({identity for _, identity in ids}) == len(names)
-    sequence = sorted({each["seq"] for each in edge.results})
-    assert sequence == list(range(1, len(names) + 1))
+    assert_accounted_for(edge, names)
     edge.stop()
     ledger = ["reconcile", str(edge.work / "ledger.sqlite"), "--directory", str(edge.images)]
     assert inspector(ledger) == 0, capsys.readouterr().out
