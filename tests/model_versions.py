@@ -51,7 +51,13 @@ def small(label: str, threshold: float) -> Change:
         named = SMALL.read_bytes().replace(b"'scratch'", f"'{label:.7}'".encode())
         (package / "fp32.onnx").write_bytes(named)
         golden = {"image": "golden/tag-0004.jpg", "detections": []}
-        file = {"name": "fp32.onnx", "precision": "fp32", "golden": [golden], "metrics": {}, "made_by": "test"}
+        file = {
+            "name": "fp32.onnx",
+            "precision": "fp32",
+            "golden": [golden],
+            "metrics": {},
+            "made_by": "test",
+        }
         thresholds = {"confidence": threshold, "low_confidence": threshold}
         rewrite(
             package,

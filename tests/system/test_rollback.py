@@ -9,7 +9,6 @@ import pytest
 
 from edge import INSPECTOR, VERSION, Edge
 from edgehost.deployment import DeploymentError
-
 from flowing import assert_accounted_for, images_flowing
 from inspector.__main__ import main as inspector
 from mosquitto_broker import until

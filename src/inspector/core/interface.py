@@ -112,7 +112,9 @@ class Cut:
         centres, strides = _anchors(self.height, self.width)
         sides = _expectation(logits.reshape(SIDES, BINS, -1))
         upper_left, lower_right = centres[:, chosen] - sides[:2], centres[:, chosen] + sides[2:]
-        boxes: NDArray[np.float32] = np.concatenate([(upper_left + lower_right) / 2, lower_right - upper_left])
+        boxes: NDArray[np.float32] = np.concatenate(
+            [(upper_left + lower_right) / 2, lower_right - upper_left]
+        )
         return boxes * strides[chosen]
 
 
