@@ -23,6 +23,9 @@ _COLOURS = ((40, 40, 220), (230, 230, 230), (30, 200, 240), (20, 20, 20), (200, 
 _CELL = 80
 """Each mark has a cell of the part to itself, so that none hides another."""
 
+_ROOM = 6
+"""By how much a part may lie off the middle, in pixels."""
+
 Picture = NDArray[np.uint8]
 
 
@@ -56,45 +59,49 @@ def make(directory: Path, count: int, seed: int = 0) -> Path:
     return directory / "labels.csv"
 
 
-def photograph(seed: int, part: int, shot: int) -> tuple[Picture, list[dict[str, float]]]:
+def photograph(seed: int, part: int, shot: int) -> tuple[Picture, list[dict[str, int]]]:
     """One picture (HEIGHT, WIDTH, 3) of a part, and the boxes as labels.csv has them."""
-    marks, ground = _part(np.random.default_rng([seed, part]))
+    whole, boxes = _part(np.random.default_rng([seed, part]))
     random = np.random.default_rng([seed, part, shot])
-    shift = random.uniform(-6, 6, 2)
-    picture = ground.copy()
-    boxes = [_draw(picture, mark, shift) for mark in marks]
-    lit = picture * random.uniform(0.8, 1.15) + random.normal(0, 4, picture.shape)
-    return np.clip(lit, 0, 255).astype(np.uint8), boxes
+    x, y = (int(each) for each in random.integers(0, 2 * _ROOM + 1, 2))
+    seen = whole[y : y + HEIGHT, x : x + WIDTH]
+    lit = seen * random.uniform(0.8, 1.15) + random.normal(0, 2, seen.shape)
+    moved = [box | {"left": box["left"] - x, "top": box["top"] - y} for box in boxes]
+    return np.clip(lit, 0, 255).astype(np.uint8), moved
 
 
-def _part(random: np.random.Generator) -> tuple[list[Mark], Picture]:
-    """Marks, none on one part in six, and the ground that they are on: a colour that fades to another."""
+def _part(random: np.random.Generator) -> tuple[Picture, list[dict[str, int]]]:
+    """The whole of a part: grained, of a colour that fades to another, with marks, but for one part in six."""
+    shape = (HEIGHT + 2 * _ROOM, WIDTH + 2 * _ROOM, 1)
+    top, bottom = random.uniform([90, 100, 70], [140, 150, 110], (2, 3))
+    fade = np.linspace(0, 1, shape[0])[:, None, None]
+    grain = cv2.GaussianBlur(random.normal(0, 20, shape), (0, 0), 1.2)[..., None]
+    picture = (top + (bottom - top) * fade + grain).astype(np.uint8)
     cells = [(x, y) for x in range(WIDTH // _CELL) for y in range(HEIGHT // _CELL)]
     random.shuffle(cells)
     count = 0 if random.random() < 1 / 6 else random.integers(1, 5)
-    marks = []
-    for x, y in cells[:count]:
-        reach, angle = random.uniform(13, 26), random.uniform(0, 360)
-        room = _CELL / 2 - reach - 7
-        middle = (np.array([x, y]) + 0.5) * _CELL + random.uniform(-room, room, 2)
-        marks.append(Mark(int(random.integers(len(CLASSES))), middle[0], middle[1], reach, angle))
-    top, bottom = random.uniform([90, 100, 70], [140, 150, 110], (2, 3))
-    fade = np.linspace(0, 1, HEIGHT)[:, None, None]
-    return marks, np.broadcast_to(top + (bottom - top) * fade, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    return picture, [_draw(picture, _mark(cell, random)) for cell in cells[:count]]
 
 
-def _draw(picture: Picture, mark: Mark, shift: NDArray[np.float64]) -> dict[str, float]:
+def _mark(cell: tuple[int, int], random: np.random.Generator) -> Mark:
+    """Some mark, somewhere in a cell."""
+    reach = random.uniform(13, 26)
+    room = _CELL / 2 - reach - _ROOM
+    x, y = _ROOM + (np.array(cell) + 0.5) * _CELL + random.uniform(-room, room, 2)
+    return Mark(int(random.integers(len(CLASSES))), x, y, reach, random.uniform(0, 360))
+
+
+def _draw(picture: Picture, mark: Mark) -> dict[str, int]:
     """Draw a mark, and return the box around what was drawn."""
     mask = np.zeros(picture.shape[:2], np.uint8)
-    middle = np.array([mark.x, mark.y]) + shift
-    centre, reach = tuple(int(each) for each in middle.round()), round(mark.reach)
+    centre, reach = (round(mark.x), round(mark.y)), round(mark.reach)
     if CLASSES[mark.class_id] == "dot":
-        cv2.circle(mask, centre, round(reach * 0.8), 255, cv2.FILLED)
+        cv2.circle(mask, centre, round(mark.reach * 0.8), 255, cv2.FILLED)
     elif CLASSES[mark.class_id] == "ring":
         cv2.circle(mask, centre, reach - 3, 255, 5)
     else:
         for outline in _outlines(CLASSES[mark.class_id]):
-            corners = _turned(outline, mark.angle) * mark.reach + middle
+            corners = _turned(outline, mark.angle) * mark.reach + (mark.x, mark.y)
             cv2.fillPoly(mask, [corners.round().astype(np.int32)], 255)
     picture[mask > 0] = _COLOURS[mark.class_id]
     left, top, width, height = cv2.boundingRect(mask)

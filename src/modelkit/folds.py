@@ -12,6 +12,8 @@ def folds(parts: Sequence[str], count: int) -> list[int]:
     seen what it is tested on. Folds are about equally large, and the same for the same parts. Raises ValueError where
     there are fewer parts than folds.
     """
+    if len(set(parts)) < count:
+        raise ValueError(f"of {len(set(parts))} parts there are no {count} folds; take fewer folds")
     from sklearn.model_selection import GroupKFold  # a second to import, and not needed on a device
 
     fold_of = [0] * len(parts)

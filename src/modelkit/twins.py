@@ -15,7 +15,7 @@ from modelkit.fingerprint import HEIGHT, WIDTH, Structure
 LEAST_CORRELATION = 0.3
 SHIFT = 14
 """How far two pictures of a part may be apart, in pixels of the structure: a sixteenth of the picture's width."""
-_CANDIDATES = 64
+_CANDIDATES = 32
 _LIMIT = 5
 """In grey levels. What stands out more counts no more than that, or two parts with one bright scratch were twins."""
 _COARSE = (28, 20)
@@ -41,15 +41,15 @@ def twins(
 ) -> list[Twins]:
     """Every pair of different ``parts`` whose structures correlate by ``least`` or more when shifted up to ``SHIFT``.
 
-    Each picture is compared with the 64 others that are most alike in coarse layout: the time grows with the number
+    Each picture is compared with the 32 others that are most alike in coarse layout: the time grows with the number
     of pictures, not with its square. A part that was turned, or photographed at another scale, is not found.
     """
     found = []
     candidates = _candidates(structures, parts)
     for first in progress(list(candidates), "comparing pictures"):
         others = candidates[first]
-        correlations = _correlations(structures[first], np.stack([structures[each] for each in others]))
-        for second, correlation in zip(others, correlations.tolist(), strict=True):
+        alike = correlations(structures[first], np.stack([structures[each] for each in others]))
+        for second, correlation in zip(others, alike.tolist(), strict=True):
             if correlation >= least:
                 found.append(Twins(first, second, correlation))
     return found
@@ -79,14 +79,14 @@ def _layout(structure: Structure) -> NDArray[np.float32]:
     return _unit(np.asarray(cells, np.float32))
 
 
-def _correlations(one: Structure, others: NDArray[np.int8]) -> NDArray[np.float32]:
+def correlations(one: Structure, others: NDArray[np.int8]) -> NDArray[np.float32]:
     """The highest normalized correlation of one structure with each of others (N, HEIGHT, WIDTH), over all shifts."""
     shape = (HEIGHT + SHIFT, WIDTH + SHIFT)
     spectra = [np.fft.rfft2(_unit(np.clip(each, -_LIMIT, _LIMIT) * _WINDOW), shape) for each in (one, others)]
     products = np.fft.irfft2(spectra[0].conj() * spectra[1], shape)
     near = np.arange(-SHIFT, SHIFT + 1)
-    correlations: NDArray[np.float32] = products[:, near[:, None], near].max(axis=(1, 2)).astype(np.float32)
-    return correlations
+    highest: NDArray[np.float32] = products[:, near[:, None], near].max(axis=(1, 2)).astype(np.float32)
+    return highest
 
 
 def _unit(structures: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from modelkit.folds import folds
+from modelkit.folds import folds, random_folds
 
 PARTS = [f"tag-{number}" for number in range(16) for _ in range(1 + 2 * number)]
 """Of some parts there are many pictures, of others few."""
@@ -50,5 +50,14 @@ def test_the_same_parts_give_the_same_folds() -> None:
 
 def test_too_few_parts() -> None:
     """Of three parts there are no five folds."""
-    with pytest.raises(ValueError, match="groups"):
+    with pytest.raises(ValueError, match="of 3 parts there are no 5 folds"):
         folds(["a", "b", "c", "a", "b"], 5)
+
+
+def test_random_folds_go_through_parts() -> None:
+    """Each picture is tested once; the seed says which when."""
+    fold_of = random_folds(len(PARTS), 5, seed=1)
+    sizes = Counter(fold_of)
+    assert sorted(sizes) == [0, 1, 2, 3, 4] and max(sizes.values()) - min(sizes.values()) <= 1
+    assert len(shared(PARTS, fold_of, 0)) > 10
+    assert fold_of == random_folds(len(PARTS), 5, seed=1) != random_folds(len(PARTS), 5, seed=2)
