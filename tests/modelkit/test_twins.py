@@ -43,6 +43,14 @@ def test_a_part_is_known_again(samples: list[Structure], tmp_path: Path, changes
     assert 0.3 <= found[0].correlation <= 1
 
 
+def test_the_least_correlation_is_what_counts(samples: list[Structure], tmp_path: Path) -> None:
+    structures, parts = [*samples, again(SAMPLES[5], tmp_path)], [str(number) for number in range(17)]
+    (found,) = twins(structures, parts)
+    assert twins(structures, parts, least=found.correlation) == [found]
+    assert twins(structures, parts, least=found.correlation + 0.001) == []
+    assert len(twins(structures, parts, least=0.01)) > 1
+
+
 def test_pictures_of_one_part_are_no_twins(samples: list[Structure], tmp_path: Path) -> None:
     """They are what a part's name says: the same."""
     parts = [str(number) for number in range(16)]
