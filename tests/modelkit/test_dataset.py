@@ -166,7 +166,7 @@ def test_a_picture_that_cannot_be_read_is_named(pictures: list[LabelledPicture],
 
 def test_class_names_stay_as_they_are(pictures: list[LabelledPicture], tmp_path: Path) -> None:
     """Whatever characters YAML would take for something else."""
-    names = ("no", "a: b", 'the "big" one', "Kratzer ä", "7", "- x")
+    names = ("no", "a: b", 'the "big" one', "Kratzer ä", "🙂", "7", "- x")
     assert read_yolo(write(pictures, names, held_out(pictures), tmp_path / "data"))[1] == names
 
 
@@ -305,3 +305,10 @@ def test_made_up_parts_are_the_same_each_time(made: Path, tmp_path: Path) -> Non
     assert fewer == {name: contents(made.parent / "images")[name] for name in fewer}
     other = contents(made_up_parts.make(tmp_path / "other", 20, seed=2).parent / "images")
     assert all(other[name] != content for name, content in contents(made.parent / "images").items())
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["dataset", "--help"])
+    assert stop.value.code == 0
+    assert "examples:\n  modelkit dataset --labels" in capsys.readouterr().out

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import made_up_parts
+from modelkit import faults
 from modelkit.faults import FIX, Fault, find
 from modelkit.labels import LabelledPicture, read_csv
+from modelkit.twins import Twins
 
 LABELS = made_up_parts.CLASSES
 SAMPLES = Path(__file__).parents[2] / "sample_images"
@@ -162,3 +164,18 @@ def test_the_correlation_that_is_enough_can_be_told(pictures: list[LabelledPictu
 
 def test_no_pictures_have_no_fault() -> None:
     assert find([], LABELS) == []
+
+
+def test_twins_of_twins_are_one_fault(
+    pictures: list[LabelledPicture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever order the pairs come; what has nothing to do with them is a fault of its own."""
+    pairs = [Twins(1, 3, 0.5), Twins(5, 6, 0.7), Twins(2, 3, 0.6), Twins(0, 1, 0.4)]
+    monkeypatch.setattr(faults, "twins", lambda *_: pairs)
+    renamed = [replace(picture, part=f"part {number}") for number, picture in enumerate(pictures)]
+    found = sorted(find(renamed, LABELS), key=lambda fault: len(fault.others))
+    paths = [str(picture.path) for picture in pictures]
+    assert [(fault.picture, fault.others) for fault in found] == [
+        (paths[5], (paths[6],)),
+        (paths[2], (paths[0], paths[1], paths[3])),
+    ]
