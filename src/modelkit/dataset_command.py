@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "Check labelled pictures, and write them as a YOLO dataset with some of them held out.\n\n"
         "All pictures of a part are on one side of the split. Errors are exit status 1, and nothing is written;\n"
-        "warnings are not.",
+        "warnings change neither.",
         "modelkit dataset --labels tags/labels.csv --classes scratch --check",
         "modelkit dataset --labels tags/labels.csv --classes scratch --fold 0 --output folds/fold0",
         "modelkit dataset --labels tags/labels.csv --classes scratch --all --output everything",
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(report, faults)
     if errors and not arguments.check:
-        raise CommandError(f"nothing was written, for want of {errors} errors mended")
+        raise CommandError(f"nothing was written; mend {_count(faults, 'error')} first")
     return 1 if errors else 0
 
 
@@ -88,6 +88,10 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         raise CommandError("say where to write with --output, or --check to report only")
     if arguments.fold is None and not arguments.all:
         raise CommandError("say what to hold out: --fold K, or --all to train on everything")
+    if arguments.all and arguments.random:
+        raise CommandError(
+            "--all holds out nothing, so there is nothing to deal at random; leave one of them out"
+        )
     if arguments.fold is not None and not 0 <= arguments.fold < arguments.folds:
         raise CommandError(f"there is no fold {arguments.fold} of {arguments.folds}; they count from 0")
 
@@ -100,7 +104,7 @@ def _write(
         "split": "all" if arguments.all else "random" if arguments.random else "grouped",
         "folds": None if arguments.all else arguments.folds,
         "fold": arguments.fold,
-        "seed": arguments.seed if arguments.random and not arguments.all else None,
+        "seed": arguments.seed if arguments.random else None,
     }
     path = write(pictures, labels, held_out, arguments.output, copy=arguments.copy, made_with=made_with)
     return {"data": str(path), "train": held_out.count(False), "val": held_out.count(True)}

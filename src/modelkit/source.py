@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from modelkit.labels import LabelledPicture, class_names, read_csv
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--part-pattern",
+        type=_pattern,
         default="",
         metavar="REGEX",
         help="finds the part in the file name of a YOLO dataset's picture, as group part (each picture is a part)",
@@ -46,3 +48,11 @@ def read(
     names = class_names(labels.parent, arguments.classes)
     images = arguments.images or labels.parent / "images"
     return read_csv(labels, images, must_exist=must_exist), names
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text} is no regular expression: {error}") from error
+    return text

@@ -275,6 +275,7 @@ def test_warnings_do_not(faulty: Path, tmp_path: Path, capsys) -> None:
         (["--output", "x"], "say what to hold out: --fold K, or --all"),
         (["--output", "x", "--fold", "5"], "there is no fold 5 of 5; they count from 0"),
         (["--output", "x", "--fold", "0", "--folds", "6"], "of 5 parts there are no 6 folds; take fewer"),
+        (["--output", "x", "--all", "--random"], "--all holds out nothing"),
         (["--check", "--classes", "a", "a"], "give each class a name of its own"),
     ],
 )
@@ -312,3 +313,9 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
         main(["dataset", "--help"])
     assert stop.value.code == 0
     assert "examples:\n  modelkit dataset --labels" in capsys.readouterr().out
+
+
+def test_a_pattern_that_is_none_is_refused(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["dataset", "--labels", str(made), "--check", "--part-pattern", "("])
+    assert "( is no regular expression: missing )" in capsys.readouterr().err
