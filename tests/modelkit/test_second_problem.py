@@ -172,10 +172,11 @@ class TestMarks:
         """On these a network that learned nothing has a mean average precision of about 0."""
         fp32, int8 = trained.evaluation["fp32"], trained.evaluation["int8"]
         assert fp32["images"] == int8["images"] == len(trained.held_out) == PICTURES // 5
-        assert fp32["map50"] >= 0.6
+        assert fp32["map50"] >= 0.8
         assert int8["map50"] >= fp32["map50"] - 0.02
         assert int8["map50_95"] >= fp32["map50_95"] - 0.03
         assert trained.evaluation["verdict_flips"] == 0
+        assert (fp32["overkill"], int8["overkill"]) == (0, 0)
 
     def test_the_package_is_of_this_problem(self, trained: Trained) -> None:
         manifest = json.loads((trained.checkout / "models" / "manifest.json").read_bytes())
@@ -203,7 +204,7 @@ class TestMarks:
             results[name]["verdict"] == ("fail" if boxes else "pass")
             for name, boxes in trained.held_out.items()
         ]
-        assert np.mean(right) >= 0.85
+        assert np.mean(right) >= 0.7
         marks = [(results[name], box) for name, boxes in trained.held_out.items() for box in boxes]
         assert np.mean([is_found(result, box) for result, box in marks]) >= 0.7
 
