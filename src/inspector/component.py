@@ -97,6 +97,7 @@ class Component:
         self._retry, self._poll, self._renewal = Every(RETRY_S), Every(POLL_S), Every(RENEWAL_S)
         self._chores = Every(CHORES_S)
         self._status = Every(Settings().status_interval_seconds)
+        self._status.restart()  # the first tells of the start, or why there is none
 
     def stop(self) -> None:
         """Let ``run`` end in order. May be called from a signal handler."""
