@@ -5,7 +5,7 @@ Its weights are random (seeded): what it finds means nothing, but it finds somet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -25,9 +25,14 @@ def tiny_yolo(
     bins: int = 16,
     opset: int = 17,
     seed: int = 0,
+    is_whole: bool = False,
 ) -> onnx.ModelProto:
-    """(1, 3, height, width) float32 RGB 0..1 in, (1, 4 + classes, anchors) float32 out; with the metadata."""
-    return _Network(height, width, labels, activation, bins, seed).model(opset)
+    """(1, 3, height, width) float32 RGB 0..1 in, (1, 4 + classes, anchors) float32 out; with the metadata.
+
+    ``is_whole``: before the head there is a layer of each kind that YOLOv8 has.
+    """
+    network = _WholeNetwork if is_whole else _Network
+    return network(height, width, labels, activation, bins, seed).model(opset)
 
 
 class _Network:
@@ -62,16 +67,21 @@ class _Network:
 
     def body(self) -> None:
         """Three feature maps; of each the distances' and the scores' logits; then what Ultralytics' head does."""
-        features = self.convolve("images", 3, CHANNELS, 8, active=True)
         distances, scores = [], []
-        for stride in STRIDES:
-            if stride > 8:
-                features = self.convolve(features, CHANNELS, CHANNELS, 2, active=True)
+        for features in self.features():
             distances.append(self.row(self.convolve(features, CHANNELS, 4 * self.bins, 1), 4 * self.bins))
             scores.append(self.row(self.convolve(features, CHANNELS, len(self.labels), 1), len(self.labels)))
         boxes = self.boxes(self.add("Concat", distances, axis=2))
         confidences = self.add("Sigmoid", [self.add("Concat", scores, axis=2)])
         self.nodes.append(helper.make_node("Concat", [boxes, confidences], ["output0"], axis=1))
+
+    def features(self) -> Iterable[str]:
+        """A map of CHANNELS for each stride."""
+        tensor = self.convolve("images", 3, CHANNELS, 8, active=True)
+        yield tensor
+        for _ in STRIDES[1:]:
+            tensor = self.convolve(tensor, CHANNELS, CHANNELS, 2, active=True)
+            yield tensor
 
     def boxes(self, logits: str) -> str:
         """Ultralytics' DFL, dist2bbox, and the product with the stride."""
@@ -102,7 +112,7 @@ class _Network:
 
     def convolve(self, tensor: str, before: int, after: int, stride: int, *, active: bool = False) -> str:
         """A convolution that keeps about the size of what goes through."""
-        side = stride + 1 if active else 1
+        side = stride + 1 if stride > 1 else 1
         spread = (2 / (before * side**2)) ** 0.5 * (1 if active else 4)
         weights = self.rng.normal(0, spread, (after, before, side, side)).astype(np.float32)
         bias = self.rng.normal(0, 0.5, after).astype(np.float32)
@@ -128,3 +138,37 @@ class _Network:
         name = f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
+
+
+class _WholeNetwork(_Network):
+    def features(self) -> Iterable[str]:
+        """Strided convolutions; on the way C2f's split and sum, SPPF's pooling, and the neck's resizing."""
+        tensor, channels = "images", 3
+        for _ in range(3):
+            tensor, channels = self.convolve(tensor, channels, CHANNELS, 2, active=True), CHANNELS
+        small = self.split_and_join(tensor)
+        middle = self.convolve(small, CHANNELS, CHANNELS, 2, active=True)
+        large = self.pool(self.convolve(middle, CHANNELS, CHANNELS, 2, active=True))
+        middle = self.join([self.enlarge(large), middle])
+        return [self.join([self.enlarge(middle), small]), middle, large]
+
+    def split_and_join(self, tensor: str) -> str:
+        half = CHANNELS // 2
+        names = [f"half{len(self.nodes)}", f"half{len(self.nodes)}b"]
+        sizes = self.constant(np.int64([half, half]))
+        self.nodes.append(helper.make_node("Split", [tensor, sizes], names, axis=1))
+        inner = self.convolve(names[1], half, half, 1, active=True)
+        return self.join([*names, self.add("Add", [names[1], inner])], before=3 * half)
+
+    def pool(self, tensor: str) -> str:
+        pooled = self.add("MaxPool", [tensor], kernel_shape=[5, 5], strides=[1, 1], pads=[2, 2, 2, 2])
+        return self.join([tensor, pooled])
+
+    def enlarge(self, tensor: str) -> str:
+        scales = self.constant(np.float32([1, 1, 2, 2]))
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self.add("Resize", [tensor, "", scales], **how)
+
+    def join(self, tensors: list[str], before: int = 2 * CHANNELS) -> str:
+        joined = self.add("Concat", tensors, axis=1)
+        return self.convolve(joined, before, CHANNELS, 1, active=True)

@@ -11,19 +11,22 @@ import msgspec
 import numpy as np
 import onnx
 
-from inspector.core.package import Precision, Thresholds
+from inspector.core.detections import Detections
+from inspector.core.package import Thresholds
 from inspector.core.tensor import fit
+from inspector.core.verdict import Policy, judge
 from inspector.shell.detector import Detector, load
 from modelkit.activation_ranges import Method, Ranges, measure
-from modelkit.evaluation import evaluate
+from modelkit.average_precision import Coco
 from modelkit.golden import CLEARANCE
 from modelkit.labels import LabelledPicture
-from modelkit.predictions import SCHEMA, Prediction, Predictions, predict, read_pixels
+from modelkit.predictions import read_pixels
 from modelkit.quantize import ends, named, quantize
+from modelkit.views import View, views
 
-LADDER = ((0, 0), (0, 1), (1, 1), (1, 2), (1, 3), (5, 3))
+LADDER = ((0, 0), (0, 1), (1, 1), (6, 1), (13, 1))
 """So many of the first convolutions, and so many at the end of each branch, stay in float; each costs more time than
-the one before."""
+the one before. Of YOLOv8n 6 reach to where a quarter of the resolution ends, 13 to where an eighth does."""
 
 Tell = Callable[[str], object]
 
@@ -34,18 +37,18 @@ class Limits(msgspec.Struct, frozen=True):
     map50: float = 0.005
     map50_95: float = 0.01
     confidence: float = CLEARANCE
-    """So far the strongest detection of a picture may move: golden pictures keep that distance from thresholds."""
+    """So far the strongest detection of a view may move: golden pictures keep that distance from thresholds."""
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What INT8 cost on labelled pictures; below 0 it gained."""
+    """What INT8 cost on labelled pictures, each in four views; below 0 it gained."""
 
     map50: float
     map50_95: float
     flips: int
-    """So many pictures one precision fails and the other passes."""
+    """So many views one precision fails and the other passes."""
     confidence: float
-    """So far the strongest detection of a picture moved, where it moved farthest."""
+    """So far the strongest detection of a view moved, where it moved farthest."""
 
     def is_within(self, limits: Limits) -> bool:
         """Whether it decides as FP32 does."""
@@ -66,20 +69,10 @@ class Candidate(msgspec.Struct, frozen=True):
     holds: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """What a network is quantized by: labelled pictures of parts that it was trained on."""
-
-    judged: Sequence[LabelledPicture]
-    measured: Sequence[LabelledPicture]
-    """Those of them that ranges are measured on."""
-    images: Path
-    """The directory that they are named from."""
-
-
 def candidates(
     source: Path,
-    pictures: Pictures,
+    pictures: Sequence[LabelledPicture],
+    measured: Sequence[LabelledPicture],
     *,
     methods: Sequence[Method],
     thresholds: Thresholds,
@@ -89,14 +82,16 @@ def candidates(
 ) -> Iterator[tuple[Candidate, bytes]]:
     """Each candidate and the content of its file, up to the first that holds, which may be none.
 
-    The same inputs give the same bytes. ``tell`` hears of each step. Raises PackageError, PredictionsError and
-    QuantizeError.
+    Ranges are ``measured`` on some pictures; candidates are judged on all, which should be of parts that the network
+    was trained on. The same inputs give the same bytes. ``tell`` hears of each step. Raises PackageError,
+    PredictionsError and QuantizeError.
     """
     fp32 = load(source)
     model = named(onnx.load(source))
-    inputs = [_input(fp32, picture) for picture in pictures.measured]
-    tell("FP32 judges the pictures")
-    expected = predict(pictures.judged, {"fp32": fp32}, images=pictures.images, known=None)
+    inputs = [_input(fp32, picture) for picture in measured]
+    tell(f"FP32 judges {len(pictures)} pictures")
+    seen = list(views(pictures))
+    expected = _judge(fp32, seen, thresholds)
     ranges: dict[Method, Ranges] = {}
     for first, last in LADDER:
         for method in methods:
@@ -107,9 +102,10 @@ def candidates(
             in_float = ends(model.graph, first, last)
             made = quantize(model, ranges[method], inputs[0], in_float=in_float, reduce_range=reduce_range)
             content = bytes(made.SerializeToString(deterministic=True))
-            cost = _cost(expected, _judged(content, pictures), fp32.labels, thresholds)
-            yield Candidate(method, first, last, len(content), cost, cost.is_within(limits)), content
-            if cost.is_within(limits):
+            cost = expected.cost(_judge(_load(content), seen, thresholds))
+            holds = cost.is_within(limits)
+            yield Candidate(method, first, last, len(content), cost, holds), content
+            if holds:
                 return
 
 
@@ -119,31 +115,48 @@ def spread(pictures: Sequence[LabelledPicture], count: int) -> list[LabelledPict
     return [pictures[index] for index in chosen]
 
 
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """What a model makes of all views."""
+
+    map50: float
+    map50_95: float
+    verdicts: Sequence[str]
+    strongest: list[float]
+    """The confidence of the strongest detection in each view; 0 where there is none."""
+
+    def cost(self, other: _Judgement) -> Cost:
+        """Of judging as ``other`` does."""
+        verdicts = zip(self.verdicts, other.verdicts, strict=True)
+        moved = np.abs(np.subtract(self.strongest, other.strongest))
+        return Cost(
+            # without a labelled box there is no average precision, and nothing to lose
+            map50=float(np.nan_to_num(self.map50 - other.map50)),
+            map50_95=float(np.nan_to_num(self.map50_95 - other.map50_95)),
+            flips=sum({"fail", "pass"} == set(pair) for pair in verdicts),
+            confidence=float(moved.max()),
+        )
+
+
+def _judge(model: Detector, seen: Sequence[View], thresholds: Thresholds) -> _Judgement:
+    found = [model.detect(view.pixels)[0] for view in seen]
+    mean = Coco([view.labels for view in seen], found, len(model.labels)).mean(range(len(seen)))
+    verdicts = [judge(each, model.labels, Policy(thresholds)).name for each in found]
+    return _Judgement(mean.map50, mean.map50_95, verdicts, [_strongest(each) for each in found])
+
+
+def _strongest(found: Detections) -> float:
+    return float(found.confidences.max(initial=0))
+
+
 def _input(model: Detector, picture: LabelledPicture) -> np.ndarray:
     canvas, _ = fit(read_pixels(picture.path), model.interface.width, model.interface.height)
     return model.interface.fill(canvas)
 
 
-def _judged(content: bytes, pictures: Pictures) -> list[Prediction]:
+def _load(content: bytes) -> Detector:
+    """As the device does."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "int8.onnx"
         path.write_bytes(content)
-        return predict(pictures.judged, {"int8": load(path)}, images=pictures.images, known=None)
-
-
-def _cost(
-    fp32: Sequence[Prediction], int8: Sequence[Prediction], labels: tuple[str, ...], thresholds: Thresholds
-) -> Cost:
-    precisions: tuple[Precision, ...] = ("fp32", "int8")
-    both = tuple(
-        msgspec.structs.replace(one, detections=one.detections | other.detections)
-        for one, other in zip(fp32, int8, strict=True)
-    )
-    evaluation = evaluate(Predictions(SCHEMA, labels, precisions, both), thresholds, resamples=0)
-    moved = [abs(_strongest(each, "fp32") - _strongest(each, "int8")) for each in both]
-    lost = {name: -(each.value or 0.0) for name, each in evaluation.difference.items()}
-    return Cost(lost["map50"], lost["map50_95"], evaluation.verdict_flips or 0, max(moved))
-
-
-def _strongest(picture: Prediction, precision: Precision) -> float:
-    return max((box.confidence for box in picture.detections[precision]), default=0.0)
+        return load(path)

@@ -17,7 +17,7 @@ from inspector.core.package import Thresholds
 from inspector.shell.package import PackageError
 from modelkit.activation_ranges import METHODS
 from modelkit.arguments import CommandError, explain
-from modelkit.candidates import Candidate, Limits, Pictures, candidates, spread
+from modelkit.candidates import Candidate, Limits, candidates, spread
 from modelkit.fold_directory import Recipe
 from modelkit.labels import LabelledPicture, LabelsError, read_csv
 from modelkit.predictions import PredictionsError, image_name
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "Make an INT8 ONNX file of a float one, cut or plain, that judges pictures as the float one does.\n\n"
         "Ranges are measured, and candidates judged, on labelled pictures of the parts that it was trained on, so\n"
-        "that parts it has never seen stay unseen. More and more is left in float until a candidate holds; where\n"
-        "none does, nothing is written.",
+        "that parts it has never seen stay unseen; to be judged each picture is mirrored too. More and more is left\n"
+        "in float until a candidate holds; where none does, nothing is written.",
         "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --fold recipe.json \\\n"
         "    --output int8.onnx",
         "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --parts tag-01 tag-02 \\\n"
@@ -86,8 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Try candidates, write the first that holds, and show what was tried."""
     try:
-        pictures = _pictures(arguments)
-        tried, content = _try(arguments, pictures)
+        pictures = _trained_on(arguments, read_csv(arguments.labels, arguments.images))
+        measured = spread(pictures, arguments.pictures)
+        tried, content = _try(arguments, pictures, measured)
     except (LabelsError, PackageError, PredictionsError, QuantizeError, ValueError) as error:
         raise CommandError(error) from error
     if not arguments.json:
@@ -98,13 +99,14 @@ def run(arguments: argparse.Namespace) -> int:
             "(--pictures), or keep to FP32"
         )
     _write(arguments.output, content)
-    print(
-        _json(arguments, pictures, tried, content) if arguments.json else _text(arguments, pictures, content)
-    )
+    by = {"measured": len(measured), "judged": len(pictures)}
+    print(_json(arguments, by, tried, content) if arguments.json else _text(arguments.output, by, content))
     return 0
 
 
-def _try(arguments: argparse.Namespace, pictures: Pictures) -> tuple[list[Candidate], bytes]:
+def _try(
+    arguments: argparse.Namespace, pictures: Sequence[LabelledPicture], measured: Sequence[LabelledPicture]
+) -> tuple[list[Candidate], bytes]:
     limits = Limits(
         arguments.map50_loss / POINTS, arguments.map50_95_loss / POINTS, arguments.confidence_error
     )
@@ -114,6 +116,7 @@ def _try(arguments: argparse.Namespace, pictures: Pictures) -> tuple[list[Candid
         for candidate, content in candidates(  # noqa: B007  (the last one's content is wanted)
             arguments.source,
             pictures,
+            measured,
             methods=arguments.method,
             thresholds=Thresholds(arguments.confidence, arguments.low_confidence),
             limits=limits,
@@ -122,12 +125,6 @@ def _try(arguments: argparse.Namespace, pictures: Pictures) -> tuple[list[Candid
         ):
             tried.append(candidate)
     return tried, content
-
-
-def _pictures(arguments: argparse.Namespace) -> Pictures:
-    labelled = read_csv(arguments.labels, arguments.images)
-    chosen = _trained_on(arguments, labelled)
-    return Pictures(chosen, spread(chosen, arguments.pictures), arguments.images)
 
 
 def _trained_on(
@@ -186,24 +183,22 @@ def _in_float(candidate: Candidate) -> str:
     return ", ".join(f"{name} {number}" for name, number in numbers.items() if number) or "nothing"
 
 
-def _text(arguments: argparse.Namespace, pictures: Pictures, content: bytes) -> str:
-    measured, judged = len(pictures.measured), len(pictures.judged)
+def _text(output: Path, by: dict[str, int], content: bytes) -> str:
     return (
-        f"{arguments.output}: {len(content) / 1e6:.2f} MB, "
-        f"ranges of {measured} pictures, judged on {judged}, of parts that it was trained on"
+        f"{output}: {len(content) / 1e6:.2f} MB; ranges measured on {by['measured']} pictures, "
+        f"judged on {by['judged']}"
     )
 
 
 def _json(
-    arguments: argparse.Namespace, pictures: Pictures, tried: Sequence[Candidate], content: bytes
+    arguments: argparse.Namespace, by: dict[str, int], tried: Sequence[Candidate], content: bytes
 ) -> str:
     told: dict[str, Any] = {
         "file": str(arguments.output),
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "reduce_range": arguments.reduce_range,
-        "measured": len(pictures.measured),
-        "judged": len(pictures.judged),
+        **by,
         "tried": tried,
     }
     return msgspec.json.encode(told).decode()
