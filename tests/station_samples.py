@@ -27,7 +27,6 @@ def result(seq: int = 1, path: str = "top/tag-1.jpg", **changes: Any) -> Result:
         "inspected_at": "2026-11-22T03:00:00.161Z",
         "image": ImageInfo(name=path.rpartition("/")[2], path=path, width=450, height=300, sha256="0a"),
         "model": MODEL,
-        "model_refused": None,
         "verdict": "pass",
         "reasons": (),
         "detections": (),
