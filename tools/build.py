@@ -8,6 +8,7 @@ Standard library only, so that it runs with any Python from 3.10 on, within GDK 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -69,19 +70,24 @@ def inspector_members() -> dict[str, Path]:
     return {**members, "requirements.lock": ROOT / "requirements.lock"}
 
 
-def model_members() -> dict[str, Path]:
+def model_members(component: Component) -> dict[str, Path]:
     """Name in the archive -> file: the manifest, its signature if any, what it names, the scripts, the licence."""
-    directory = DIRECTORIES["model"]
-    files = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))["files"]
-    golden = {expected["image"] for file in files for expected in file["golden"]}
-    names = {
-        "manifest.json",
-        "install.py",
-        "startup.py",
-        "LICENSE",
-        *golden,
-        *(file["name"] for file in files),
-    }
+    directory = component.directory
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["version"] != component.version:
+        raise BuildError(
+            f"{directory / 'manifest.json'} is of version {manifest['version']}, gdk-config.json beside it says "
+            f"{component.version}; set the manifest's there"
+        )
+    named = {file["name"]: file["sha256"] for file in manifest["files"]}
+    named |= {golden["image"]: golden["sha256"] for file in manifest["files"] for golden in file["golden"]}
+    for name, sha256 in named.items():
+        path = directory / name
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise BuildError(
+                f"{path} is not as manifest.json says; package the model again (modelkit package)"
+            )
+    names = {"manifest.json", "install.py", "startup.py", "LICENSE", *named}
     if (directory / "manifest.sig").exists():
         names.add("manifest.sig")
     return {name: directory / name for name in names}
@@ -147,7 +153,7 @@ def build(component: Component, output: Path, platforms: tuple[str, ...], recipe
         if component.kind == "inspector":
             members = {**inspector_members(), **wheelhouse_members(Path(wheels), platforms)}
         else:
-            members = model_members()
+            members = model_members(component)
         write_archive(artifact, members)
     recipe = output / "recipes" / recipe_name
     recipe.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,9 @@ _COMMANDS = {
     "evaluate": ("modelkit.evaluate_command", "how well models judge labelled pictures, as the device would"),
     "quantize": ("modelkit.quantize_command", "make an INT8 file of a float one, which decides the same"),
     "package": ("modelkit.package_command", "make a model package of ONNX files and golden pictures"),
-    "verify": ("modelkit.verify_command", "check a package's hashes and golden pictures"),
+    "verify": ("modelkit.verify_command", "check a package's hashes, golden pictures and signature"),
+    "keygen": ("modelkit.keygen_command", "make a key to sign packages with"),
+    "sign": ("modelkit.sign_command", "sign a package"),
 }
 
 

@@ -12,18 +12,18 @@ import numpy as np
 from inspector.core.detections import Detections
 from inspector.core.frame import FrameError, Pixels, decode
 from inspector.core.golden import compare
-from inspector.core.package import Golden, GoldenDetection, Thresholds
+from inspector.core.package import GoldenDetection, Thresholds
 from inspector.shell.detector import Detector
 
 CLEARANCE = 0.1
 """Least distance of every confidence from both thresholds, so that no device's rounding changes a verdict."""
-BLUE_LIGHT = (1.0, 0.75, 0.35)
+LIGHTS = {"golden/blue-light.png": (1.0, 0.75, 0.35), "golden/red-light.png": (0.35, 0.75, 1.0)}
 """Share of blue, green and red that is left."""
 MAX_MEGAPIXELS = 50.0
 
 
 class GoldenError(Exception):
-    """A picture cannot be golden; says which, why and what to do."""
+    """Why a picture cannot be golden, or why there are not enough of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +43,37 @@ class Picture:
         try:
             return decode(self.content, "apply", MAX_MEGAPIXELS)
         except FrameError as error:
-            raise GoldenError(f"{self.name}: {error}") from error
+            raise GoldenError(str(error)) from error
 
 
-def blue_light(picture: Picture) -> Picture:
-    """The picture as if under blue light, without loss: a grey one says nothing of the order of the channels."""
-    lit = np.rint(picture.pixels() * np.array(BLUE_LIGHT)).astype(np.uint8)
-    return Picture("golden/blue-light.png", cv2.imencode(".png", lit)[1].tobytes())
+def under_light(picture: Picture, name: str) -> Picture:
+    """The picture as if under one of LIGHTS, without loss: a grey one says nothing of the order of the channels."""
+    lit = np.rint(picture.pixels() * np.array(LIGHTS[name])).astype(np.uint8)
+    return Picture(name, cv2.imencode(".png", lit)[1].tobytes())
 
 
-def expect(model: Detector, picture: Picture, thresholds: Thresholds) -> tuple[GoldenDetection, ...]:
-    """What the model finds at or above the floor. Raises GoldenError where that is too close to call."""
+def find(model: Detector, picture: Picture, thresholds: Thresholds) -> Detections:
+    """What the model finds at or above the floor. Raises GoldenError where anything is too close to call."""
     found, _ = model.detect(picture.pixels())
     for confidence in found.confidences:
         for threshold in (thresholds.low_confidence, thresholds.confidence):
             if abs(confidence - threshold) < CLEARANCE:
                 raise GoldenError(
-                    f"{picture.name}: a detection has confidence {confidence:.3f}, less than {CLEARANCE} from the "
-                    f"threshold {threshold}, where another device may decide otherwise; take another picture"
+                    f"a confidence of {confidence:.3f} is less than {CLEARANCE} from the threshold {threshold}"
                 )
-    return _rounded(found.where(found.confidences >= thresholds.low_confidence))
+    return found.where(found.confidences >= thresholds.low_confidence)
 
 
 def tells_channels_apart(
-    model: Detector, pictures: Sequence[Picture], golden: Sequence[Golden], thresholds: Thresholds
+    model: Detector, picture: Picture, expected: Sequence[GoldenDetection], floor: float
 ) -> bool:
-    """Whether the model fails at least one golden picture when it is given red for blue."""
-    for picture, expected in zip(pictures, golden, strict=True):
-        swapped, _ = model.detect(np.ascontiguousarray(picture.pixels()[..., ::-1]))
-        if compare(expected.detections, swapped, thresholds.low_confidence):
-            return True
-    return False
+    """Whether the model fails the golden picture when it is given red for blue."""
+    swapped, _ = model.detect(np.ascontiguousarray(picture.pixels()[..., ::-1]))
+    return compare(expected, swapped, floor) is not None
 
 
-def _rounded(found: Detections) -> tuple[GoldenDetection, ...]:
+def expect(found: Detections) -> tuple[GoldenDetection, ...]:
+    """As the manifest has them, rounded."""
     rows = zip(found.class_ids.tolist(), found.confidences.tolist(), found.boxes.tolist(), strict=True)
     return tuple(
         GoldenDetection(

@@ -1,69 +1,178 @@
-"""``modelkit package``: ONNX files and golden pictures in, a model package out."""
+"""``modelkit package``: ONNX files, and how well their like did on labelled pictures, in; a model package out."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from inspector.core.package import Manifest, Precision, Thresholds
+import msgspec
+from rich.console import Console
+from rich.progress import track
+
+from inspector.core.package import Manifest, Precision
 from inspector.shell.package import PackageError
-from modelkit.arguments import CommandError, explain
+from modelkit.arguments import CommandError
+from modelkit.evidence import describe, measure
+from modelkit.gate import GateError, Labelled, find_objections
 from modelkit.golden import GoldenError
-from modelkit.images import ImagesError, know, measure
-from modelkit.package import PackagingError, package
+from modelkit.images import ImagesError, know
+from modelkit.images import measure as measure_images
+from modelkit.labels import LabelsError, read_csv
+from modelkit.package import Background, Draft, PackagingError, draft
+from modelkit.package_options import add_options
+from modelkit.predictions import Predictions, PredictionsError, read
+from modelkit.signing import SigningError, open_key
+from modelkit.thresholds import Rule, ThresholdsError, choose, explain
+
+FAULTS = (
+    GateError,
+    GoldenError,
+    ImagesError,
+    LabelsError,
+    PackageError,
+    PackagingError,
+    PredictionsError,
+    SigningError,
+    ThresholdsError,
+)
+UNFIT_SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``modelkit package`` takes."""
-    explain(
-        parser,
-        "Make a model package of ONNX files and golden pictures.\n\n"
-        "The first golden picture should be one of a good part: a copy of it under blue light is added, to tell\n"
-        "whether a model takes red for blue.",
-        "modelkit package --name metal-tag --version 1.0.0 --fp32 best.onnx \\\n"
-        "    --golden clean.jpg scratched.jpg --images pictures --output models",
-    )
-    add = parser.add_argument
-    add("--name", required=True)
-    add("--version", required=True, help="such as 1.0.0")
-    add("--fp32", type=Path, required=True, metavar="ONNX", help="exported by Ultralytics YOLOv8")
-    add("--int8", type=Path, metavar="ONNX", help="the same model, quantized")
-    add("--golden", type=Path, nargs="+", required=True, metavar="IMAGE")
-    add(
-        "--images",
-        type=Path,
-        nargs="+",
-        metavar="DIR",
-        help="pictures as the camera takes them, good parts and bad: the device sends others to review as "
-        "unusual; without them it cannot tell",
-    )
-    add("--confidence", type=float, default=0.5, help="from here on a detection fails a part (0.5)")
-    add("--low-confidence", type=float, default=0.25, help="below it is ignored (0.25)")
-    add("--output", type=Path, required=True, metavar="DIR")
+    add_options(parser)
     parser.set_defaults(run_command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the package."""
+    _check(arguments)
+    try:
+        key = open_key(arguments.sign) if arguments.sign else None
+        made = _draft(arguments)
+        overruled = _pass_gate(arguments, made)
+        made.write(arguments.output, key)
+    except FAULTS as error:
+        raise CommandError(error) from error
+    _show(made, arguments.output, overruled)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.against is None and (arguments.on or arguments.force):
+        raise CommandError("--on and --force are about --against; say which package is to be replaced")
+    by_rule = (arguments.max_escapes, arguments.max_false_alarms, arguments.margin)
+    if arguments.out_of_fold is None and any(each is not None for each in by_rule):
+        raise CommandError(
+            "--max-escapes, --max-false-alarms and --margin choose from --out-of-fold; give that, too"
+        )
+
+
+def _draft(arguments: argparse.Namespace) -> Draft:
     models: dict[Precision, Path] = {"fp32": arguments.fp32}
     if arguments.int8:
         models["int8"] = arguments.int8
-    try:
-        manifest = package(
-            arguments.output,
-            name=arguments.name,
-            version=arguments.version,
-            models=models,
-            golden=arguments.golden,
-            thresholds=Thresholds(arguments.confidence, arguments.low_confidence),
-            images=know(measure(arguments.images)) if arguments.images else None,
-        )
-    except (PackagingError, GoldenError, ImagesError, PackageError, ValueError) as error:
-        raise CommandError(error) from error
-    print(
-        f"{arguments.output}: {manifest.name} {manifest.version}, {', '.join(manifest.labels)}; {_known(manifest)}"
+    predictions = _predictions(arguments, tuple(models)) if arguments.out_of_fold else None
+    rule = _rule(arguments)
+    thresholds = choose(predictions, rule)
+    made = draft(
+        name=arguments.name,
+        version=arguments.version,
+        models=models,
+        candidates=_candidates(arguments.golden),
+        thresholds=thresholds,
+        background=Background(
+            images=know(measure_images(arguments.images)) if arguments.images else None,
+            threshold_rule=explain(predictions, rule, thresholds) if predictions else "",
+            evidence=describe(predictions) if predictions else None,
+            metrics={each: measure(predictions, each, thresholds) for each in models} if predictions else {},
+            recipes=[_recipe(path) for path in arguments.recipe],
+        ),
     )
-    return 0
+    if predictions and predictions.class_names != made.manifest.labels:
+        raise CommandError(
+            f"{arguments.out_of_fold} is of the classes {', '.join(predictions.class_names)}, the models of "
+            f"{', '.join(made.manifest.labels)}; give the predictions of their own recipe"
+        )
+    return made
+
+
+def _rule(arguments: argparse.Namespace) -> Rule:
+    given = {
+        name: getattr(arguments, name)
+        for name in ("max_escapes", "max_false_alarms", "margin", "confidence", "low_confidence")
+    }
+    return Rule(**{name: value for name, value in given.items() if value is not None})
+
+
+def _predictions(arguments: argparse.Namespace, precisions: tuple[Precision, ...]) -> Predictions:
+    """Of the precisions that are packaged."""
+    predictions = read(arguments.out_of_fold)
+    if missing := set(precisions) - set(predictions.precisions):
+        raise CommandError(
+            f"{arguments.out_of_fold} has no {' and no '.join(sorted(missing))} predictions; evaluate folds with "
+            "models of each precision"
+        )
+    return msgspec.structs.replace(predictions, precisions=precisions)
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise CommandError(f"{path} is no recipe: {error}; give the recipe.json of modelkit train") from error
+
+
+def _candidates(given: Sequence[Path]) -> Iterator[Path]:
+    """Files as they are given, those of a directory by name."""
+    paths = [
+        path
+        for each in given
+        for path in (sorted(p for p in each.rglob("*") if p.is_file()) if each.is_dir() else [each])
+    ]
+    console = Console(stderr=True)
+    yield from track(
+        paths, "golden pictures", console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+def _pass_gate(arguments: argparse.Namespace, made: Draft) -> list[str]:
+    """What spoke against the package, where it is made nevertheless."""
+    if arguments.against is None:
+        return []
+    labelled = Labelled(read_csv(*arguments.on), arguments.on[1]) if arguments.on else None
+    objections = find_objections(made, arguments.against, labelled)
+    if objections and not arguments.force:
+        raise CommandError(
+            "\n".join(
+                [
+                    f"not made, as it must not replace {arguments.against} (--force makes it nevertheless):",
+                    *(f"  {objection}" for objection in objections),
+                ]
+            )
+        )
+    return objections
+
+
+def _show(made: Draft, output: Path, overruled: Sequence[str]) -> None:
+    manifest, choice = made.manifest, made.choice
+    files = ", ".join(f"{file.precision} {file.kind}" for file in manifest.files)
+    print(
+        f"{output}: {manifest.name} {manifest.version}, {', '.join(manifest.labels)}; {files}; {_known(manifest)}"
+    )
+    for objection in overruled:
+        print(f"  made nevertheless: {objection}")
+    by = manifest.thresholds
+    print(f"  confidence {by.confidence}, low_confidence {by.low_confidence}")
+    if manifest.threshold_rule:
+        print(f"  {manifest.threshold_rule}")
+    print(f"  golden: {', '.join(f'{each.picture.name} {each.verdict}' for each in choice.taken)}")
+    for name, why in list(choice.unfit.items())[:UNFIT_SHOWN]:
+        print(f"  not golden: {name}: {why}")
+    if len(choice.unfit) > UNFIT_SHOWN:
+        print(f"  not golden: {len(choice.unfit) - UNFIT_SHOWN} more")
 
 
 def _known(manifest: Manifest) -> str:

@@ -1,7 +1,8 @@
-"""Whether a model package is whole, and decides on this machine as it did where it was made."""
+"""Whether a model package is whole and signed, and decides on this machine as it did where it was made."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -9,34 +10,57 @@ import msgspec
 from inspector.core.golden import compare
 from inspector.core.package import Manifest, ModelFile, parse_manifest
 from inspector.shell import detector
-from inspector.shell.package import PackageError
+from inspector.shell.package import MANIFEST, PackageError, Trust
 from modelkit.golden import GoldenError, Picture
 
 
-def verify(directory: Path) -> list[str]:
-    """Everything that is wrong with the package, in words; empty where nothing is."""
+def verify(directory: Path, public_key: str = "") -> list[str]:
+    """Everything that is wrong with the package, in words; empty where nothing is.
+
+    With a public key (PEM) its signature must be there, and right; without one it is not looked at.
+    """
     try:
-        manifest = parse_manifest((directory / "manifest.json").read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        return [f"manifest.json: {error}"]
-    return [fault for file in manifest.files for fault in _faults(directory, manifest, file)]
+        manifest = parse_manifest((directory / MANIFEST).read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return [f"{MANIFEST}: {error}"]
+    trust = Trust(public_key, is_required=bool(public_key))
+    pictures = dict(_read_pictures(directory, manifest))
+    changed = [fault for fault in pictures.values() if isinstance(fault, str)]
+    whole = {name: picture for name, picture in pictures.items() if isinstance(picture, Picture)}
+    faults = [fault for file in manifest.files for fault in _judge(directory, manifest, file, whole, trust)]
+    return list(dict.fromkeys([*changed, *faults]))
 
 
-def _faults(directory: Path, manifest: Manifest, file: ModelFile) -> list[str]:
-    try:
-        model = detector.load(directory, precision=file.precision)
-    except PackageError as error:
-        return [str(error)]
-    faults = []
-    for golden in file.golden:
+def _read_pictures(directory: Path, manifest: Manifest) -> Iterator[tuple[str, Picture | str]]:
+    """Each golden picture, or what is wrong with it."""
+    for name, expected in {
+        each.image: each.sha256 for file in manifest.files for each in file.golden
+    }.items():
         try:
-            picture = Picture(golden.image, (directory / golden.image).read_bytes())
-            if picture.sha256 != golden.sha256:
-                raise GoldenError(f"SHA-256 is {picture.sha256}, manifest.json says {golden.sha256}")
-            found, _ = model.detect(picture.pixels())
-            difference = compare(golden.detections, found, manifest.thresholds.low_confidence)
-        except (OSError, GoldenError) as error:
-            difference = str(error)
-        if difference:
-            faults.append(f"{file.name} on {golden.image}: {difference}")
-    return faults
+            picture = Picture(name, (directory / name).read_bytes())
+        except OSError as error:
+            yield name, f"{name}: {error.strerror}"
+            continue
+        if picture.sha256 == expected:
+            yield name, picture
+        else:
+            yield name, f"{name} has SHA-256 {picture.sha256[:12]}…, {MANIFEST} says {expected[:12]}…"
+
+
+def _judge(
+    directory: Path, manifest: Manifest, file: ModelFile, pictures: dict[str, Picture], trust: Trust
+) -> Iterator[str]:
+    try:
+        model = detector.load(directory, precision=file.precision, trust=trust)
+    except PackageError as error:
+        yield str(error)
+        return
+    for golden in file.golden:
+        if golden.image in pictures:
+            try:
+                found, _ = model.detect(pictures[golden.image].pixels())
+                difference = compare(golden.detections, found, manifest.thresholds.low_confidence)
+            except GoldenError as error:
+                difference = str(error)
+            if difference:
+                yield f"{file.name} on {golden.image}: {difference}"

@@ -13,6 +13,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NAMES = {"inspector": "com.edgeinspector.Inspector", "model": "com.edgeinspector.Model"}
+VERSIONS = {
+    kind: json.loads((ROOT / directory / "gdk-config.json").read_text("utf-8"))["component"][NAMES[kind]][
+        "version"
+    ]
+    for kind, directory in (("inspector", "."), ("model", "models"))
+}
 
 
 def run_build(
@@ -23,7 +29,7 @@ def run_build(
 
 
 def artifact(output: Path, kind: str) -> Path:
-    return output / "artifacts" / NAMES[kind] / "0.1.0" / f"{kind}.zip"
+    return output / "artifacts" / NAMES[kind] / VERSIONS[kind] / f"{kind}.zip"
 
 
 def names(archive: Path) -> set[str]:
@@ -92,8 +98,8 @@ def test_built_twice_it_is_the_same_byte_for_byte(output: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_the_recipe_is_filled_in_but_for_the_bucket(output: Path, kind: str) -> None:
-    recipe = (output / "recipes" / f"{NAMES[kind]}-0.1.0.yaml").read_text("utf-8")
-    assert f"s3://BUCKET_NAME/{NAMES[kind]}/0.1.0/{kind}.zip" in recipe
+    recipe = (output / "recipes" / f"{NAMES[kind]}-{VERSIONS[kind]}.yaml").read_text("utf-8")
+    assert f"s3://BUCKET_NAME/{NAMES[kind]}/{VERSIONS[kind]}/{kind}.zip" in recipe
     assert "COMPONENT_NAME" not in recipe
     assert "COMPONENT_VERSION" not in recipe
 
@@ -120,6 +126,40 @@ def test_the_versions_agree() -> None:
     assert project
     assert inspector["version"] == project[1]
     assert model["version"] == manifest["version"]
+
+
+def test_a_signature_goes_along_and_what_the_manifest_does_not_name_stays_out(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "check out")
+    for name in ("manifest.sig", "private.pem", "golden/notes.txt", "old.onnx", ".package.old/fp32.onnx"):
+        (checkout / "models" / name).parent.mkdir(exist_ok=True)
+        (checkout / "models" / name).write_text("content")
+    unsigned = names_of_model(ROOT, tmp_path / "unsigned")
+    assert names_of_model(checkout, tmp_path / "signed") == {*unsigned, "manifest.sig"}
+
+
+def names_of_model(checkout: Path, output: Path) -> set[str]:
+    done = run_build("model", "--output", output, tool=checkout / "tools" / "build.py")
+    assert done.returncode == 0, done.stderr
+    return names(artifact(output, "model"))
+
+
+def test_a_package_that_the_device_would_refuse_is_not_built(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "check out")
+    golden = next((checkout / "models" / "golden").iterdir())
+    golden.write_bytes(golden.read_bytes() + b"x")
+    done = run_build("model", "--output", tmp_path / "out", tool=checkout / "tools" / "build.py")
+    assert done.returncode == 1
+    assert f"{golden.name} is not as manifest.json says" in done.stderr
+
+
+def test_a_version_other_than_the_packages_is_not_built(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "check out")
+    config = checkout / "models" / "gdk-config.json"
+    version = json.loads((checkout / "models" / "manifest.json").read_text("utf-8"))["version"]
+    config.write_text(config.read_text("utf-8").replace(f'"version": "{version}"', '"version": "9.9.9"'))
+    done = run_build("model", "--output", tmp_path / "out", tool=checkout / "tools" / "build.py")
+    assert done.returncode == 1
+    assert f"is of version {version}, gdk-config.json beside it says 9.9.9" in done.stderr
 
 
 def test_a_missing_model_file_is_named(tmp_path: Path) -> None:

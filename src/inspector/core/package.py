@@ -5,7 +5,7 @@ A package is a directory: ``manifest.json``, the ONNX files it names, and ``gold
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -97,6 +97,18 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     kind: Kind = "plain"
 
 
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The labelled pictures by which thresholds were chosen and metrics taken."""
+
+    pictures: Annotated[int, msgspec.Meta(ge=1)]
+    defective: Annotated[int, msgspec.Meta(ge=0)]
+    parts: Annotated[int, msgspec.Meta(ge=1)]
+    out_of_fold: bool
+    """Whether each was judged by a model of the same recipe that never saw its part, not by this one."""
+    sha256: Sha256
+    """Of the pictures' names and labels: metrics of two packages compare where it is the same."""
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The content of ``manifest.json``. ``labels[class_id]`` names a class."""
 
@@ -109,6 +121,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     files: Annotated[tuple[ModelFile, ...], msgspec.Meta(min_length=1)]
     images: KnownImages | None = None
     """Null: unusual images are not told."""
+    threshold_rule: str = ""
+    """By which the thresholds were chosen, for people."""
+    evidence: Evidence | None = None
+    recipes: tuple[dict[str, Any], ...] = ()
+    """How the model was made, step by step: what ``modelkit train`` wrote down."""
 
 
 def parse_manifest(document: bytes) -> Manifest:

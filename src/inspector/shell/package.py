@@ -140,13 +140,19 @@ def _verify_signature(directory: Path, document: bytes, trust: Trust) -> None:
 
 
 def _is_signed(directory: Path, document: bytes, signature: bytes, trust: Trust) -> bool:
-    """RSASSA-PSS with SHA-256, a salt of 32 bytes (RFC 8017, section 8.1)."""
     try:
-        key = RSA.new_public_key_from_der_data(parse_public_key(trust.public_key))
+        return is_signature(signature, document, trust.public_key)
     except (ValueError, RuntimeError) as error:
         raise PackageError(directory, f"PublicKey cannot verify it: {error}", "mend PublicKey") from error
-    digest = hashlib.sha256(document).digest()
-    return bool(key.verify(RSASignatureAlgorithm.PSS_SHA256, digest, signature))
+
+
+def is_signature(signature: bytes, document: bytes, public_key: str) -> bool:
+    """Whether it is one by this key (PEM): RSASSA-PSS, SHA-256, a salt of 32 bytes (RFC 8017, section 8.1).
+
+    Raises ValueError and RuntimeError for a key that cannot verify anything.
+    """
+    key = RSA.new_public_key_from_der_data(parse_public_key(public_key))
+    return bool(key.verify(RSASignatureAlgorithm.PSS_SHA256, hashlib.sha256(document).digest(), signature))
 
 
 def _parse(directory: Path, document: bytes) -> Manifest:
