@@ -38,6 +38,8 @@ FAULTS = (
     ThresholdsError,
 )
 UNFIT_SHOWN = 10
+LISTED = 100
+"""So many parts of a recipe the manifest names."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,10 +121,15 @@ def _predictions(arguments: argparse.Namespace, precisions: tuple[Precision, ...
 
 
 def _recipe(path: Path) -> dict[str, Any]:
+    """The recipe, but that of long lists (4,000 simulated parts, say) it says how many."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        recipe = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except msgspec.DecodeError as error:
         raise CommandError(f"{path} is no recipe: {error}; give the recipe.json of modelkit train") from error
+    return {
+        name: f"{len(value)} of them" if isinstance(value, list) and len(value) > LISTED else value
+        for name, value in recipe.items()
+    }
 
 
 def _candidates(given: Sequence[Path]) -> Iterator[Path]:
