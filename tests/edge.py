@@ -22,6 +22,9 @@ from mosquitto_broker import until
 INSPECTOR = "com.edgeinspector.Inspector"
 MODEL = "com.edgeinspector.Model"
 VERSION = "0.1.0"
+MODEL_VERSION = json.loads((Path(__file__).parents[1] / "models" / "gdk-config.json").read_text("utf-8"))[
+    "component"
+][MODEL]["version"]
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 QUICK = {"SettleMilliseconds": 50, "RescanSeconds": 0.5, "AuditShare": 0, "ReviewRepeatedFrames": False}
 """Most tests drop one picture under many names."""
@@ -56,7 +59,7 @@ class Edge:
 
     def deploy(self, **configuration: Any) -> None:
         """Deploy both components; the configuration is merged over one that suits tests."""
-        versions = {INSPECTOR: VERSION, MODEL: VERSION}
+        versions = {INSPECTOR: VERSION, MODEL: MODEL_VERSION}
         config = {INSPECTOR: QUICK | configuration}
         deployment = self.host.deploy(self._build / "recipes", self._build / "artifacts", versions, config)
         self.threaded.call(deployment, 120)

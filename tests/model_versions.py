@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import msgspec
 
-from edge import MODEL, SAMPLES, VERSION
+from edge import MODEL, MODEL_VERSION, SAMPLES
 from inspector.core.message import describe
 from inspector.shell.detector import load
 
@@ -29,10 +29,10 @@ def nothing(_: Path) -> None:
 def add_version(build: Path, version: str, change: Change = nothing) -> None:
     """Put recipe and artifact of a version into a copy of the build, beside those that are there."""
     recipes, artifacts = build / "recipes", build / "artifacts" / MODEL
-    recipe = (recipes / f"{MODEL}-{VERSION}.yaml").read_text()
-    (recipes / f"{MODEL}-{version}.yaml").write_text(recipe.replace(VERSION, version))
+    recipe = (recipes / f"{MODEL}-{MODEL_VERSION}.yaml").read_text()
+    (recipes / f"{MODEL}-{version}.yaml").write_text(recipe.replace(MODEL_VERSION, version))
     package = artifacts / version / "model"
-    with zipfile.ZipFile(artifacts / VERSION / "model.zip") as members:
+    with zipfile.ZipFile(artifacts / MODEL_VERSION / "model.zip") as members:
         members.extractall(package)
     rewrite(package, version=version)
     change(package)

@@ -97,21 +97,21 @@ def test_golden_pictures_must_be_found_as_expected(package: Path) -> None:
     expect_otherwise(package)
     outcome = attempt(package, "auto", 1)
     assert outcome.verdict == "refused" and not outcome.is_passing
-    assert outcome.cause.startswith("fp32 finds in golden/tag-0006.jpg: 2 detections, expected 1")
+    assert outcome.cause.startswith("fp32 finds in golden/tag-0008.jpg: 1 detections, expected 0")
 
 
 def swap_colours(package: Path) -> None:
-    """What a model of the other channel order finds under blue light."""
+    """What a model of the other channel order finds under red light."""
     files = read(package)["files"]
-    (blue,) = (each for each in files[0]["golden"] if "blue-light" in each["image"])
-    blue["detections"] = [
+    (red,) = (each for each in files[0]["golden"] if "red-light" in each["image"])
+    red["detections"] = [
         {"class_id": 0, "confidence": 0.7, "left": 1.0, "top": 1.0, "width": 9.0, "height": 9.0}
     ]
     rewrite(package, files=files)
 
 
 def damage_a_picture(package: Path) -> None:
-    (package / "golden" / "tag-0006.jpg").write_bytes(b"no picture at all, by whatever name")
+    (package / "golden" / "tag-0008.jpg").write_bytes(b"no picture at all, by whatever name")
 
 
 def damage_a_picture_and_list_it(package: Path) -> None:
@@ -120,16 +120,16 @@ def damage_a_picture_and_list_it(package: Path) -> None:
 
 
 def remove_a_picture(package: Path) -> None:
-    (package / "golden" / "tag-0006.jpg").unlink()
+    (package / "golden" / "tag-0008.jpg").unlink()
 
 
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        (swap_colours, "fp32 finds in golden/blue-light.png: 0 detections, expected 1"),
+        (swap_colours, "fp32 finds in golden/red-light.png: 0 detections, expected 1"),
         (tamper, "fp32.onnx has SHA-256"),
-        (damage_a_picture, "golden/tag-0006.jpg has SHA-256"),
-        (damage_a_picture_and_list_it, "golden/tag-0006.jpg: the content is not JPEG"),
+        (damage_a_picture, "golden/tag-0008.jpg has SHA-256"),
+        (damage_a_picture_and_list_it, "golden/tag-0008.jpg: the content is not JPEG"),
         (remove_a_picture, "No such file or directory"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_model_that_fails_on_a_golden_picture_is_refused(
         return detect(self, pixels, **options)
 
     monkeypatch.setattr(Detector, "detect", fail)
-    assert "fp32 fails on golden/tag-0008.jpg: no such kernel" in attempt(package, "auto", 1).cause
+    assert "fp32 fails on golden/tag-0001.jpg: no such kernel" in attempt(package, "auto", 1).cause
 
 
 def test_int8_that_decides_otherwise_is_left_out(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_int8_that_decides_otherwise_is_left_out(both: Path, monkeypatch: pytest
     change_int8(both, golden=golden)
     outcome = attempt(both, "auto", 1)
     assert (outcome.verdict, outcome.precision) == ("accepted", "fp32")
-    assert outcome.note == ("int8 is not taken: int8 finds in golden/tag-0006.jpg: 2 detections, expected 1")
+    assert outcome.note == ("int8 is not taken: int8 finds in golden/tag-0008.jpg: 1 detections, expected 0")
     assert attempt(both, "int8", 1).verdict == "refused"
 
 
@@ -194,7 +194,7 @@ def test_int8_that_is_blind_is_left_out(both: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Detector, "detect", blind)
     outcome = attempt(both, "auto", 1)
     assert outcome.precision == "fp32"
-    assert outcome.note == "int8 is not taken: golden/tag-0006.jpg is a pass, and by fp32 a fail"
+    assert outcome.note == "int8 is not taken: golden/tag-0008.jpg is a pass, and by fp32 a fail"
 
 
 def test_a_damaged_int8_file_is_a_damaged_package(both: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 import made_up_parts
 from colour_yolo import COLOURS, HEIGHT, REACH_PX, WIDTH, colour_yolo
-from edge import VERSION, Edge
+from edge import MODEL_VERSION, Edge
 from modelkit.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     seen = dataset / "images" / "train"
     models = ("--fp32", fp32, "--int8", int8, "--golden", seen, "--images", seen)
     package = root / "checkout" / "models"
-    modelkit("package", "--name", "marks", "--version", VERSION, *models, "--output", package)
+    modelkit("package", "--name", "marks", "--version", MODEL_VERSION, *models, "--output", package)
     modelkit("verify", package)
     parts = json.loads((fold / "recipe.json").read_bytes())["held_out"]
     with labels.open(newline="") as file:
@@ -196,7 +196,7 @@ class TestMarks:
         results = {each["image"]["name"]: each for each in edge.wait_for_results(len(trained.held_out))}
         assert set(results) == set(trained.held_out)
         for result in results.values():
-            assert (result["model"]["name"], result["model"]["version"]) == ("marks", VERSION)
+            assert (result["model"]["name"], result["model"]["version"]) == ("marks", MODEL_VERSION)
             assert (result["image"]["width"], result["image"]["height"]) == (240, 320)
         found = [each["label"] for result in results.values() for each in result["detections"]]
         assert set(found) == set(made_up_parts.CLASSES)

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from edge import MODEL, VERSION, Edge
+from edge import MODEL, MODEL_VERSION, Edge
 from edgehost.deployment import DeploymentError
 from flowing import PICTURES, assert_accounted_for, gate_listening, images_flowing
 from model_versions import Change, add_version, expect_otherwise, small, tamper
 from mosquitto_broker import until
 from signing import KeyPair
 
-OLD, NEW = VERSION, "2.0.0"
+OLD, NEW = MODEL_VERSION, "2.0.0"
 SCRATCHES, BLEMISHES = small("scratch", 0.195), small("blemish", 0.16)
 """Two models that find the same, set it other thresholds and call it otherwise; some pictures one passes, the other
 fails."""

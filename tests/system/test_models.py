@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge import MODEL, SAMPLES, VERSION, Edge
+from edge import MODEL, MODEL_VERSION, SAMPLES, Edge
 from edgehost.deployment import DeploymentError
 from edgehost.profile import Profile
 from edgehost.state import State
@@ -41,7 +41,7 @@ def test_a_new_version_judges_without_a_restart(edge: Edge, build: Path, profile
     add_version(build, "2.0.0")
     edge.start()
     pid = edge.pid
-    assert inspect(edge, "a.jpg")["model"]["version"] == VERSION
+    assert inspect(edge, "a.jpg")["model"]["version"] == MODEL_VERSION
     edge.deploy_model("2.0.0")
     assert edge.host.last_deployment()["status"] == "SUCCEEDED"
     assert "the inspector judges with it" in edge.log_of(MODEL)
@@ -72,7 +72,7 @@ def test_a_version_that_is_refused_is_rolled_back(edge: Edge, build: Path, chang
             edge.deploy_model("2.0.0")
         assert cause in edge.host.last_deployment()["cause"]
         assert edge.host.last_deployment()["status"] == "FAILED_ROLLBACK_COMPLETE"
-    assert inspect(edge, "a.jpg")["model"]["version"] == VERSION
+    assert inspect(edge, "a.jpg")["model"]["version"] == MODEL_VERSION
     assert edge.log.count("INFO trying model") <= 2
     until(lambda: not edge.statuses[-1]["alarms"], "the alarm is over", 30)
 
@@ -92,5 +92,5 @@ def test_a_refused_version_stays_refused_over_a_restart(edge: Edge, build: Path)
         "it says so again",
         30,
     )
-    assert inspect(edge, "a.jpg")["model"]["version"] == VERSION
+    assert inspect(edge, "a.jpg")["model"]["version"] == MODEL_VERSION
     assert edge.log.count("INFO trying model") == 2

@@ -19,7 +19,6 @@ from torture.enclosure import deprived
 
 CHECKOUT = Path(__file__).parents[2]
 INSPECTOR = "com.edgeinspector.Inspector"
-MODEL = "com.edgeinspector.Model"
 THING = "torture"
 SETTLE_MS = 200
 # Small and quick, so that a short run meets everything: budgets that shed, statuses and scans that come often.
@@ -145,7 +144,8 @@ class Device:
         return True
 
     def _deploy(self) -> None:
-        versions = {INSPECTOR: "0.1.0", MODEL: "0.1.0"}
+        built = (path.stem for path in (self._build / "recipes").glob("*.yaml"))
+        versions = dict(stem.rsplit("-", 1) for stem in built)
         recipes, artifacts = str(self._build / "recipes"), str(self._build / "artifacts")
         config = {INSPECTOR: CONFIGURATION}
         send(self.root, "deploy", recipes=recipes, artifacts=artifacts, versions=versions, config=config)
