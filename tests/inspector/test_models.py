@@ -127,6 +127,17 @@ def test_after_a_restart_an_accepted_model_is_loaded_without_a_trial(device: Dev
     assert (device.in_use, device.tried) == ("1.0.0", ["1.0.0", "2.0.0"])
 
 
+def test_an_installation_that_runs_again_changes_nothing(device: Device) -> None:
+    """As at each start of the nucleus: nothing is tried or loaded, and whoever moved the link is answered."""
+    device.run("1.0.0")
+    before = device.status
+    device.deploy("1.0.0")
+    device.settle()
+    assert (device.tried, len(device.loaded), device.in_use) == (["1.0.0"], 1, "1.0.0")
+    assert device.status.link != before.link
+    assert (device.status.deployed, device.status.earlier) == (before.deployed, before.earlier)
+
+
 def test_after_a_restart_over_a_refused_model_the_last_accepted_one_goes_on(device: Device) -> None:
     """And it is said why the deployed one does not; the restart tries nothing."""
     device.run("1.0.0")
