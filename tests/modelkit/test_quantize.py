@@ -102,6 +102,15 @@ def test_all_of_it_runs_in_bytes(activation: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_nothing_is_left_over(activation: str) -> None:
+    graph = quantized(network(activation)).graph
+    taken = {name for node in graph.node for name in node.input}
+    assert {each.name for each in graph.initializer} <= taken
+    made = {name for node in graph.node for name in node.output}
+    assert made <= taken | {each.name for each in graph.output}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_layout_for_speed_changes_no_bit(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(activation)
     streamlined = quantized(model)
