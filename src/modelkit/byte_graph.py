@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+_REPEATS = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
+"""How Ultralytics resizes: each pixel is repeated."""
 _CHANNELS, _COLUMNS = 3, 4
 """Of a picture; and so many columns of pixels are one of the widened picture: 12 channels, three blocks of four."""
 
@@ -24,7 +26,10 @@ def streamline(model: onnx.ModelProto) -> None:
     _take_bytes(graph)
     _widen_first_convolution(graph)
     _copy_instead_of_resizing(graph, shapes)
-    del graph.value_info[:]
+    taken = {name for node in graph.node for name in node.input}
+    constants = [each for each in graph.initializer if each.name in taken]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(constants)
 
 
 def _take_bytes(graph: onnx.GraphProto) -> None:
@@ -62,9 +67,9 @@ def _widen_first_convolution(graph: onnx.GraphProto) -> None:
     output, quantizer.output[0] = quantizer.output[0], "column_pairs"
     channels = len(_value(graph, weights.input[0])) // 2
     separate = [
-        helper.make_node("Transpose", ["column_pairs"], ["pairs_last"], perm=[0, 2, 3, 1]),
+        _transpose("column_pairs", "pairs_last", [0, 2, 3, 1]),
         _reshape(graph, "pairs_last", "columns_apart", [1, height // 2, width // 2, channels]),
-        helper.make_node("Transpose", ["columns_apart"], [output], perm=[0, 3, 1, 2]),
+        _transpose("columns_apart", output, [0, 3, 1, 2]),
     ]
     _insert(graph, quantizer, separate, after=True)
 
@@ -111,18 +116,19 @@ def _widened(weights: np.ndarray) -> np.ndarray:
 
 
 def _copy_instead_of_resizing(graph: onnx.GraphProto, shapes: dict[str, list[int]]) -> None:
-    """Twice the height and width by nearest neighbour: each pixel's channels are copied as one, not one by one."""
+    """Twice the height and width, each pixel four times: its channels are copied as one, not one by one."""
     for resize in [node for node in graph.node if node.op_type == "Resize"]:
         source, takers = _maker(graph, resize.input[0]), _takers(graph, resize.output[0])
         before, after = shapes.get(resize.input[0], []), shapes.get(resize.output[0], [])
         is_quantized = source is not None and source.op_type == "DequantizeLinear"
-        if not is_quantized or [node.op_type for node in takers] != ["QuantizeLinear"]:
-            continue
-        if _mode(resize) != b"nearest" or [*before[:2], *(2 * side for side in before[2:])] != after:
-            continue
-        _insert(graph, resize, _copies(graph, resize.output[0], source.input[0], takers[0].output[0], before))
-        graph.node.remove(resize)
-        graph.node.remove(takers[0])
+        is_doubled = [*before[:2], *(2 * side for side in before[2:])] == after
+        how = {each.name: helper.get_attribute_value(each) for each in resize.attribute}
+        is_copied = all(how.get(name) == value for name, value in _REPEATS.items())
+        if is_quantized and is_doubled and is_copied and [x.op_type for x in takers] == ["QuantizeLinear"]:
+            copies = _copies(graph, resize.output[0], source.input[0], takers[0].output[0], before)
+            _insert(graph, resize, copies)
+            graph.node.remove(resize)
+            graph.node.remove(takers[0])
 
 
 def _copies(
@@ -133,16 +139,12 @@ def _copies(
     last, apart, copied, joined = (f"{name}_{step}" for step in ("last", "apart", "copied", "joined"))
     size = _constant(graph, f"{copied}_shape", [1, height, 2, width, 2, channels])
     return [
-        helper.make_node("Transpose", [source], [last], perm=[0, 2, 3, 1]),
+        _transpose(source, last, [0, 2, 3, 1]),
         _reshape(graph, last, apart, [1, height, 1, width, 1, channels]),
-        helper.make_node("Expand", [apart, size], [copied]),
+        helper.make_node("Expand", [apart, size], [copied], name=copied),
         _reshape(graph, copied, joined, [1, 2 * height, 2 * width, channels]),
-        helper.make_node("Transpose", [joined], [target], perm=[0, 3, 1, 2]),
+        _transpose(joined, target, [0, 3, 1, 2]),
     ]
-
-
-def _mode(resize: onnx.NodeProto) -> bytes:
-    return next((bytes(each.s) for each in resize.attribute if each.name == "mode"), b"nearest")
 
 
 def _is_identity(graph: onnx.GraphProto, quantizer: onnx.NodeProto) -> bool:
@@ -166,8 +168,13 @@ def _insert(
         graph.node.insert(place + offset, node)
 
 
+def _transpose(source: str, target: str, order: Sequence[int]) -> onnx.NodeProto:
+    return helper.make_node("Transpose", [source], [target], name=target, perm=order)
+
+
 def _reshape(graph: onnx.GraphProto, source: str, target: str, shape: Sequence[int]) -> onnx.NodeProto:
-    return helper.make_node("Reshape", [source, _constant(graph, f"{target}_shape", shape)], [target])
+    size = _constant(graph, f"{target}_shape", shape)
+    return helper.make_node("Reshape", [source, size], [target], name=target)
 
 
 def _constant(graph: onnx.GraphProto, name: str, numbers: Sequence[int]) -> str:

@@ -8,15 +8,21 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-from modelkit.activation_ranges import Feed, Ranges, mend
+from modelkit.activations import Feed, Means, Ranges, mend
+from modelkit.bias_correction import correct_biases
 from modelkit.byte_graph import streamline
 
 _QUANTIZED = ("Conv", "Relu", "Sigmoid", "Mul", "Add", "Concat", "Split", "MaxPool", "Resize")
+WeightBits = Literal[7, 8]
+"""With 7 the sum of two products of an activation and a weight fits 16 bits, which is where x86 without VNNI adds
+them; with 8 it overflows there."""
+
 _PREPARED = "onnx.quant.pre_process"
 """In the metadata: the quantizer need not warn that the network was not prepared for it."""
 
@@ -55,15 +61,15 @@ def trunk(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 def quantize(
     model: onnx.ModelProto,
     ranges: Ranges,
-    example: np.ndarray,
+    means: Means,
     *,
     in_float: Collection[str] = (),
-    reduce_range: bool = False,
+    weight_bits: WeightBits = 7,
 ) -> onnx.ModelProto:
     """Quantize a ``named`` network, all but its decoding and the nodes named by ``in_float``.
 
-    ``example`` is an input of it. ``reduce_range`` keeps weights within 7 bits, so that nothing overflows on an x86
-    without VNNI. Metadata, opset and inputs stay. The same inputs give the same bytes. Raises QuantizeError.
+    ``ranges`` are of its activations, ``means`` of what its convolutions take. Metadata, opset and inputs stay. The
+    same inputs give the same bytes. Raises QuantizeError.
     """
     body = trunk(model.graph)
     nodes = [node.name for node in body if node.op_type in _QUANTIZED and node.name not in in_float]
@@ -78,12 +84,14 @@ def quantize(
         quantize_static(
             prepared,
             path,
-            Feed(model.graph.input[0].name, [example]),  # which ranges it takes from this one, all overridden
+            Feed(
+                model.graph.input[0].name, [_blank(model.graph)]
+            ),  # it insists on measuring ranges: overridden
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             nodes_to_quantize=nodes,
             per_channel=True,
-            reduce_range=reduce_range,
+            reduce_range=weight_bits == 7,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             extra_options={"TensorQuantOverrides": overrides},
@@ -91,6 +99,7 @@ def quantize(
         quantized = onnx.load(path)
     del quantized.metadata_props[:]
     quantized.metadata_props.extend(model.metadata_props)
+    correct_biases(quantized, model, means)
     streamline(quantized)
     onnx.checker.check_model(quantized, full_check=True)
     return quantized
@@ -115,6 +124,13 @@ _BYTES = {
 
 def _override(low: float, high: float) -> dict[str, np.ndarray]:
     return {"rmin": np.array(low, np.float32), "rmax": np.array(high, np.float32)}
+
+
+def _blank(graph: onnx.GraphProto) -> np.ndarray:
+    """An input of zeros."""
+    given = graph.input[0].type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(given.elem_type)
+    return np.zeros([each.dim_value for each in given.shape.dim], dtype)
 
 
 def _pixels(graph: onnx.GraphProto) -> Iterator[str]:

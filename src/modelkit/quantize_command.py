@@ -15,7 +15,7 @@ from rich.table import Table
 
 from inspector.core.package import Thresholds
 from inspector.shell.package import PackageError
-from modelkit.activation_ranges import METHODS
+from modelkit.activations import METHODS
 from modelkit.arguments import CommandError, explain
 from modelkit.candidates import Candidate, Limits, candidates, spread
 from modelkit.fold_directory import Recipe
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --fold recipe.json \\\n"
         "    --output int8.onnx",
         "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --parts tag-01 tag-02 \\\n"
-        "    --output int8.onnx --reduce-range",
+        "    --output int8.onnx --weight-bits 8",
     )
     add = parser.add_argument
     add("source", type=Path, metavar="ONNX", help="what modelkit export wrote, or a plain Ultralytics export")
@@ -58,7 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=["minmax"],
         help="how to lay ranges, each in turn (minmax)",
     )
-    add("--reduce-range", action="store_true", help="weights of 7 bits, for x86 without VNNI")
+    add(
+        "--weight-bits",
+        type=int,
+        choices=[7, 8],
+        default=7,
+        help="8 are more precise, but overflow on x86 without VNNI, silently (7)",
+    )
     add("--confidence", type=float, default=0.5, help="from here on a detection fails a part (0.5)")
     add("--low-confidence", type=float, default=0.25, help="below it is ignored (0.25)")
     limits = Limits()
@@ -120,7 +126,7 @@ def _try(
             methods=arguments.method,
             thresholds=Thresholds(arguments.confidence, arguments.low_confidence),
             limits=limits,
-            reduce_range=arguments.reduce_range,
+            weight_bits=arguments.weight_bits,
             tell=status.update,
         ):
             tried.append(candidate)
@@ -197,7 +203,7 @@ def _json(
         "file": str(arguments.output),
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "reduce_range": arguments.reduce_range,
+        "weight_bits": arguments.weight_bits,
         **by,
         "tried": tried,
     }

@@ -24,7 +24,7 @@ import modelkit.quantize
 from inspector.shell import detector
 from modelkit import canvases
 from modelkit.__main__ import main
-from modelkit.activation_ranges import LEVELS, measure, mend
+from modelkit.activations import STEPS, channel_means, measure, mend
 from modelkit.agreement import gap, runner
 from modelkit.candidates import LADDER, spread
 from modelkit.cut import cut
@@ -54,7 +54,8 @@ def inputs(model: onnx.ModelProto) -> list[np.ndarray]:
 
 def quantized(model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:
     given = inputs(model)
-    return quantize(model, measure(model, given, "minmax"), given[0], **options)
+    taken = {node.input[0] for node in trunk(model.graph) if node.op_type == "Conv"}
+    return quantize(model, measure(model, given, "minmax"), channel_means(model, taken, given), **options)
 
 
 def run(model: onnx.ModelProto) -> list[np.ndarray]:
@@ -98,6 +99,15 @@ def test_all_of_it_runs_in_bytes(activation: str, tmp_path: Path) -> None:
     assert kinds["DequantizeLinear"] == BRANCHES
     float_kinds = {"Conv", "Cast", "QuantizeLinear", "Relu", "Sigmoid", "Mul", "Add", "MaxPool", "Resize"}
     assert not float_kinds & set(kinds)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_nothing_is_left_over(activation: str) -> None:
+    graph = quantized(network(activation)).graph
+    taken = {name for node in graph.node for name in node.input}
+    assert {each.name for each in graph.initializer} <= taken
+    made = {name for node in graph.node for name in node.output}
+    assert made <= taken | {each.name for each in graph.output}
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -150,10 +160,10 @@ def test_the_decoding_is_no_part_of_what_is_quantized() -> None:
     assert not {"Softmax", "Sigmoid", "Sub", "Div", "Reshape"} & set(kinds)
 
 
-def test_reduced_range_leaves_one_bit_free() -> None:
-    """The sum of two products of a byte and a weight then fits 16 bits: x86 without VNNI needs that."""
-    for reduce_range, most in ((False, 127), (True, 64)):
-        graph = quantized(network(), reduce_range=reduce_range).graph
+def test_weights_of_7_bits() -> None:
+    """The sum of two products of an activation and a weight then fits 16 bits: x86 without VNNI needs that."""
+    for options, most in (({"weight_bits": 8}, 127), ({}, 64)):
+        graph = quantized(network(), **options).graph
         weights = [numpy_helper.to_array(each) for each in graph.initializer if len(each.dims) == 4]
         assert {each.dtype for each in weights} == {np.dtype(np.int8)}
         assert max(np.abs(each.astype(int)).max() for each in weights) == most
@@ -165,7 +175,19 @@ def test_a_network_without_convolutions_is_refused() -> None:
     output = helper.make_tensor_value_info("output0", onnx.TensorProto.FLOAT, [1, 3])
     graph = helper.make_graph([helper.make_node("Relu", ["images"], ["output0"])], "none", [value], [output])
     with pytest.raises(QuantizeError, match="no convolution"):
-        quantize(named(helper.make_model(graph)), {}, np.zeros((1, 3), np.float32))
+        quantize(named(helper.make_model(graph)), {}, {})
+
+
+def test_biases_take_back_what_rounded_weights_shift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On average over pictures the outputs are nearer to those of FP32 than without."""
+    model = network()
+    apart = {}
+    for name in ("corrected", "not corrected"):
+        if name == "not corrected":
+            monkeypatch.setattr(modelkit.quantize, "correct_biases", lambda *_: None)
+        pairs = zip(run(quantized(model)), run(model), strict=True)
+        apart[name] = np.mean([np.abs((ours - theirs).mean(axis=2)).mean() for ours, theirs in pairs])
+    assert apart["corrected"] < apart["not corrected"]
 
 
 class TestRanges:
@@ -197,16 +219,16 @@ class TestRanges:
         assert mended["g"] == ranges["g"]
 
     def test_a_silu_spends_no_level_on_what_counts_as_nothing(self) -> None:
-        """Below the cut the SiLU is within half a level of zero; a sigmoid is between 0 and 1."""
+        """Below the cut the SiLU is within a quarter of a level of zero; a sigmoid is between 0 and 1."""
         nodes = [
             helper.make_node("Sigmoid", ["x"], ["s"]),
             helper.make_node("Mul", ["x", "s"], ["y"]),
         ]
         mended = mend(nodes, {"x": (-40.0, 6.0), "s": (0.0, 0.99), "y": (-0.27, 6.0)})
         low, high = mended["x"]
-        step = (6.0 + 0.2785) / LEVELS
+        step = (6.0 + 0.2785) / STEPS
         assert high == 6.0
-        assert low / (1 + np.exp(-low)) == pytest.approx(-step / 2, rel=0.05)
+        assert low / (1 + np.exp(-low)) == pytest.approx(-step / 4, rel=0.05)
         assert mended["s"] == (0.0, 1.0)
         assert mend(nodes, {"x": (-2.0, 6.0), "s": (0.1, 0.9), "y": (-0.27, 6.0)})["x"] == (-2.0, 6.0)
 
@@ -265,7 +287,7 @@ def test_the_command_writes_what_the_device_takes(files: Files, tried: Callable[
     assert detector.load(files.output).info.sha256 == told["sha256"]
     assert (told["bytes"], told["judged"], told["measured"]) == (len(content), 6, 6)
     (only,) = told["tried"]
-    assert (only["first"], only["last"], only["method"], only["holds"]) == (0, 0, "minmax", True)
+    assert (only["first"], only["last"], only["method"], only["holds"]) == (*LADDER[0], "minmax", True)
     assert only["cost"]["flips"] == 0
 
 

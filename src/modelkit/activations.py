@@ -1,19 +1,21 @@
 """What values a network's activations take in pictures: 256 levels are laid over the range of each.
 
-Measured by ONNX Runtime's calibrators, then mended by what is known of a YOLOv8.
+Ranges are measured by ONNX Runtime's calibrators, then mended by what is known of a YOLOv8.
 """
 
 from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import onnx
+import onnxruntime
+from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
@@ -26,7 +28,10 @@ Range = tuple[float, float]
 Ranges = dict[str, Range]
 """Least and greatest value of a tensor, by its name."""
 
-LEVELS = 255
+Means = dict[str, np.ndarray]
+"""The mean of each channel of a tensor, (channels,), by its name."""
+
+STEPS = 255
 _METHODS: dict[Method, tuple[CalibrationMethod, dict[str, Any]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
     "percentile": (CalibrationMethod.Percentile, {"percentile": 99.99, "symmetric": False}),
@@ -73,6 +78,21 @@ def measure(
     return {name: _range(found[name].range_value) for name in found}
 
 
+def channel_means(model: onnx.ModelProto, tensors: Collection[str], inputs: Sequence[np.ndarray]) -> Means:
+    """The mean of each channel of some tensors (1, channels, height, width), over all inputs."""
+    names = sorted(tensors)
+    averaged = onnx.ModelProto.FromString(model.SerializeToString())
+    for index, name in enumerate(names):
+        averaged.graph.node.append(helper.make_node("GlobalAveragePool", [name], [f"mean{index}"]))
+        averaged.graph.output.append(
+            helper.make_tensor_value_info(f"mean{index}", TensorProto.FLOAT, [1, None, 1, 1])
+        )
+    session = onnxruntime.InferenceSession(averaged.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = [f"mean{index}" for index in range(len(names))]
+    seen = [session.run(wanted, {model.graph.input[0].name: each}) for each in inputs]
+    return {name: np.mean([each[index].ravel() for each in seen], axis=0) for index, name in enumerate(names)}
+
+
 def mend(nodes: Iterable[onnx.NodeProto], ranges: Ranges) -> Ranges:
     """The ranges with which quantizing these nodes costs least time and accuracy."""
     nodes = list(nodes)
@@ -91,8 +111,8 @@ def _silu(nodes: list[onnx.NodeProto], ranges: Ranges) -> Ranges:
     for node in nodes:
         sigmoids = [name for name in node.input if name in makers and makers[name].op_type == "Sigmoid"]
         if node.op_type == "Mul" and sigmoids and (x := makers[sigmoids[0]].input[0]) in node.input:
-            step = (ranges[node.output[0]][1] - _LEAST_SILU) / LEVELS
-            mended[x] = max(ranges[x][0], _vanishing(step / 2)), ranges[x][1]
+            step = (ranges[node.output[0]][1] - _LEAST_SILU) / STEPS
+            mended[x] = max(ranges[x][0], _vanishing(step / 4)), ranges[x][1]
             mended[sigmoids[0]] = 0.0, 1.0
     return mended
 
