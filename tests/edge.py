@@ -26,6 +26,8 @@ MODEL_VERSION = json.loads((Path(__file__).parents[1] / "models" / "gdk-config.j
     "component"
 ][MODEL]["version"]
 SAMPLES = Path(__file__).parents[1] / "sample_images"
+PASSING, FAILING, DOUBTFUL = SAMPLES / "tag-0004.jpg", SAMPLES / "tag-0001.jpg", SAMPLES / "tag-0014.jpg"
+"""A good part, a scratched one, and one of which the model is not sure."""
 QUICK = {"SettleMilliseconds": 50, "RescanSeconds": 0.5, "AuditShare": 0, "ReviewRepeatedFrames": False}
 """Most tests drop one picture under many names."""
 

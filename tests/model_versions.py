@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import msgspec
 
-from edge import MODEL, MODEL_VERSION, SAMPLES
+from edge import FAILING, MODEL, MODEL_VERSION
 from inspector.core.message import describe
 from inspector.shell.detector import load
 
@@ -46,11 +46,11 @@ def small(label: str, threshold: float) -> Change:
     def change(package: Path) -> None:
         for file in read(package)["files"]:
             (package / file["name"]).unlink()
-        shutil.copy(SAMPLES / "tag-0004.jpg", package / "golden")
+        shutil.copy(FAILING, package / "golden")
         assert len(label) == len("scratch"), "the file says how many bytes each of its texts has"
         named = SMALL.read_bytes().replace(b"'scratch'", f"'{label}'".encode())
         (package / "fp32.onnx").write_bytes(named)
-        golden = {"image": "golden/tag-0004.jpg", "detections": []}
+        golden = {"image": f"golden/{FAILING.name}", "detections": []}
         file = {
             "name": "fp32.onnx",
             "precision": "fp32",

@@ -167,8 +167,9 @@ def _write(path: Path, content: bytes) -> None:
 
 def _table(tried: Sequence[Candidate]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="INT8 against FP32", title_justify="left", title_style="")
-    for column in ("ranges", "in float", "mAP50", "mAP50-95", "flips", "confidence", "MB", ""):
-        table.add_column(column, justify="left" if column in ("ranges", "in float", "") else "right")
+    for column in ("ranges", "in float", "mAP50", "mAP50-95", "flips", "moved", "MB", ""):
+        is_text = column in ("ranges", "in float", "")
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
     for each in tried:
         cost = each.cost
         table.add_row(

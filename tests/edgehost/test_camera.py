@@ -97,7 +97,7 @@ def scratch_pixels(image: np.ndarray, seed: int, boxes) -> int:
 class TestSamples:
     def test_regenerate(self, tmp_path):
         """The documented command makes sample_images again, pixel by pixel but for the JPEG encoder."""
-        assert run("--output", tmp_path, "--seed", 6) == 0
+        assert run("--output", tmp_path, "--seed", 19) == 0
         assert names(tmp_path) == names(SAMPLES)
         assert (tmp_path / "labels.csv").read_bytes() == (SAMPLES / "labels.csv").read_bytes()
         for path in SAMPLES.glob("*.jpg"):
@@ -108,7 +108,7 @@ class TestSamples:
     def test_documented(self):
         """The command in docs/camera.md is the one tested here."""
         page = (SAMPLES.parent / "docs" / "camera.md").read_text()
-        assert "edgehost camera --output sample_images --seed 6\n" in page
+        assert "edgehost camera --output sample_images --seed 19\n" in page
 
     def test_mixed(self):
         """Some are good, some are scratched; the labels name exactly the pictures that are there."""

@@ -76,14 +76,15 @@ def test_an_unusual_picture_is_a_review_that_says_why(tmp_path) -> None:
     cv2.imwrite(str(black), np.zeros((300, 450, 3), np.uint8))
     run = once(black)
     (line,) = results(run)
-    assert (run.returncode, line["verdict"], line["reasons"]) == (0, "review", ["unusual_image"])
+    assert (run.returncode, line["verdict"]) == (0, "review")
+    assert "unusual_image" in line["reasons"]
     complaints = run.stderr.decode().splitlines()
     assert f"inspector once: {black}: unusual brightness 0, known 27.2 to 249" in complaints
 
 
 def test_the_same_picture_twice_is_judged_twice(tmp_path) -> None:
     """These come from no camera that could be stuck."""
-    good = next(image for image in SAMPLES if image.name == "tag-0008.jpg")
+    good = next(image for image in SAMPLES if image.name == "tag-0004.jpg")
     copy = shutil.copy(good, tmp_path / "copy.jpg")
     assert [line["verdict"] for line in results(once(good, copy))] == ["pass", "pass"]
 
@@ -140,7 +141,7 @@ def test_thresholds_may_be_given(tmp_path) -> None:
 def test_a_single_onnx_file_is_a_model_too() -> None:
     """Without a manifest, labels and sizes are those of the export; the same defects are found."""
     (line,) = results(once(SAMPLES[0], model=ROOT / "models" / "fp32.onnx"))
-    (packaged,) = results(once(SAMPLES[0]))
+    (packaged,) = results(once(SAMPLES[0], "--precision", "fp32"))
     assert line["model"]["name"] == "fp32"
     assert line["detections"] == packaged["detections"]
 
@@ -152,7 +153,6 @@ def test_a_single_onnx_file_is_a_model_too() -> None:
         ((), "pyproject.toml", b"pyproject.toml"),
         (("--confidence", "high"), "models", b"ConfidenceThreshold='high'"),
         (("--confidence", "0.2", "--low-confidence", "0.4"), "models", b"is above ConfidenceThreshold"),
-        (("--precision", "int8"), "models", b"no int8 file"),
     ],
 )
 def test_without_a_model_or_valid_options_nothing_is_inspected(arguments, model, complaint) -> None:
@@ -162,6 +162,17 @@ def test_without_a_model_or_valid_options_nothing_is_inspected(arguments, model,
     assert complaint in run.stderr
     assert run.stderr.startswith(b"inspector once: ")
     assert b"Traceback" not in run.stderr
+
+
+def test_a_precision_that_the_package_lacks_is_no_precision(tmp_path: Path) -> None:
+    """Exit status 2; with what it does offer."""
+    package = shutil.copytree(ROOT / "models", tmp_path / "package")
+    manifest = json.loads((package / "manifest.json").read_bytes())
+    manifest["files"] = [file for file in manifest["files"] if file["precision"] == "fp32"]
+    (package / "manifest.json").write_text(json.dumps(manifest))
+    run = once(SAMPLES[0], "--precision", "int8", model=package)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert b"it holds no int8 file, only fp32" in run.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error_to_shout_about() -> None:

@@ -16,7 +16,7 @@ from modelkit.images import LEAST_COUNT, MARGINS, ImagesError, know, measure
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "sample_images"
 ARGUMENTS = ["package", "--name", "tags", "--version", "1.0.0", "--fp32", str(ROOT / "models" / "fp32.onnx")]
-ARGUMENTS += ["--golden", str(ROOT / "models" / "golden" / "tag-0008.jpg")]
+ARGUMENTS += ["--golden", str(ROOT / "models" / "golden")]
 
 
 def seen(**changes: float) -> Appearance:

@@ -11,12 +11,10 @@ from typing import NamedTuple
 
 import pytest
 
-from edge import SAMPLES
+from edge import DOUBTFUL, FAILING
 from edgehost.thread import ThreadedHost
 from lone_component import LoneComponent, running
 from mosquitto_broker import until
-
-PASSING, FAILING, DOUBTFUL = SAMPLES / "tag-0002.jpg", SAMPLES / "tag-0004.jpg", SAMPLES / "tag-0001.jpg"
 
 
 def inspect_some(component: LoneComponent, images: Path, archive: Path) -> None:

@@ -17,14 +17,12 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc import model as ipc
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from edge import INSPECTOR, MODEL, SAMPLES, Edge, subscribed
+from edge import FAILING, INSPECTOR, MODEL, Edge, subscribed
 from edgehost.profile import CLASSIC, LITE
 from edgehost.thread import ThreadedHost
 from lone_component import running
 from mosquitto_broker import until
 from signing import KeyPair
-
-FAILING = SAMPLES / "tag-0004.jpg"
 
 
 def environment_of(pid: int) -> dict[str, str]:

@@ -18,14 +18,13 @@ import pytest
 from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from edge import MODEL, SAMPLES, Edge, held, only_classic, only_lite
+from edge import DOUBTFUL, FAILING, MODEL, PASSING, SAMPLES, Edge, held, only_classic, only_lite
 from edgehost.configuration import now_ms
 from edgehost.deployment import DeploymentError
 from edgehost.profile import Profile
 from mosquitto_broker import until
 
 ROOT = Path(__file__).parents[2]
-PASSING, FAILING, DOUBTFUL = SAMPLES / "tag-0002.jpg", SAMPLES / "tag-0004.jpg", SAMPLES / "tag-0001.jpg"
 
 
 def schema(name: str) -> dict:
@@ -129,12 +128,12 @@ def test_an_empty_picture_and_a_stuck_camera_pass_nothing(edge: Edge):
     for count, (source, name) in enumerate([(black, "black.png"), (PASSING, "1.jpg"), (PASSING, "2.jpg")], 1):
         edge.drop(source, name)
         edge.wait_for_results(count)
-    assert edge.verdicts() == {
-        "black.png": ("review", ("unusual_image",)),
-        "1.jpg": ("pass", ()),
-        "2.jpg": ("review", ("repeated_frame",)),
-    }
-    assert [each["kept"] for each in edge.results] == [["novel"], [], []]
+    verdicts = edge.verdicts()
+    verdict, reasons = verdicts.pop("black.png")
+    assert verdict == "review" and "unusual_image" in reasons
+    assert verdicts == {"1.jpg": ("pass", ()), "2.jpg": ("review", ("repeated_frame",))}
+    kept_black, *kept_others = [each["kept"] for each in edge.results]
+    assert kept_black and kept_others == [[], []]
     edge.wait_until_settled()
     assert [path.suffix for path in sorted((edge.work / "kept").iterdir())] == [".json", ".png"]
     assert "brightness 0, known" in edge.log
@@ -206,7 +205,7 @@ def test_a_corrupt_model_blocks_until_it_is_mended(edge: Edge, tmp_path: Path):
     shutil.copytree(edge.host.root / "work" / MODEL / "current", model)
     content = (model / "fp32.onnx").read_bytes()
     (model / "fp32.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    edge.deploy(ModelDirectory=str(model))
+    edge.deploy(ModelDirectory=str(model), Precision="fp32")
     status = edge.wait_for_status(lambda status: status["state"] == "blocked")
     assert "fp32.onnx has SHA-256" in status["reason"]
     (model / "fp32.onnx").write_bytes(content)

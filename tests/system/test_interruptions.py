@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from edge import SAMPLES, Edge, only_lite
+from edge import FAILING, Edge, only_lite
 from edgehost.profile import CLASSIC, LITE
 from mosquitto_broker import until
 
-FAILING = SAMPLES / "tag-0004.jpg"
 Interruption = Callable[[Edge], Any]
 
 

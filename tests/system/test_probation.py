@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import INSPECTOR, SAMPLES, VERSION, Edge
+from edge import FAILING, INSPECTOR, VERSION, Edge
 from edgehost.state import State
 from model_versions import add_version
 from mosquitto_broker import until
@@ -31,7 +31,6 @@ if "run" in sys.orig_argv:
 
     Detector.detect = failing
 """
-FAILING = SAMPLES / "tag-0004.jpg"
 
 
 @pytest.fixture(

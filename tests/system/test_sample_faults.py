@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from edge import SAMPLES, Edge
+from edge import FAILING, PASSING, SAMPLES, Edge
 from inspector.component import Component
 from inspector.core.detections import Detections
 from inspector.core.package import Thresholds
@@ -26,7 +26,6 @@ from modelkit.folds import folds
 from mosquitto_broker import until
 
 ROOT = Path(__file__).parents[2]
-FAILING = SAMPLES / "tag-0004.jpg"
 POLICY = Policy(Thresholds(confidence=0.7, low_confidence=0.3))
 
 
@@ -123,7 +122,7 @@ def test_a_pass_is_published_and_a_defect_has_its_class(edge: Edge) -> None:
     """Its payload has no classes, and where nothing is found nothing is published: a pass can't be told from a crash.
     Here a pass is published too, and every defect has its class."""
     edge.start()
-    edge.drop(SAMPLES / "tag-0002.jpg", "good.jpg")
+    edge.drop(PASSING, "good.jpg")
     edge.drop(FAILING, "bad.jpg")
     edge.wait_for_results(2)
     results = {each["image"]["name"]: each for each in edge.results}

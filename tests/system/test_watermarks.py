@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 
-from edge import SAMPLES, Edge
+from edge import FAILING, PASSING, Edge
 from edgehost.profile import Profile
 from mosquitto_broker import until
-
-PASSING, FAILING = SAMPLES / "tag-0002.jpg", SAMPLES / "tag-0004.jpg"
 
 
 def test_at_the_hard_watermark_nothing_is_taken_until_there_is_room(edge: Edge, profile: Profile):
