@@ -60,7 +60,7 @@ def export(
 
     ``source`` is a ``.pt`` of Ultralytics', exported for an input of ``size`` (320x448 without one), or an ``.onnx``
     exported by it, whose size is fixed. It is compared on the pictures in ``images``, else on made-up ones. The same
-    source gives the same bytes. Raises ExportError, WeightsError, ImagesError, PackageError and OSError.
+    source gives the same bytes. Raises ExportError, WeightsError, ExtraError, ImagesError, PackageError and OSError.
     """
     targets = [output, plain] if plain else [output]
     if len({each.resolve() for each in (source, *targets)}) <= len(targets):

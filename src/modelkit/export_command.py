@@ -12,6 +12,7 @@ from rich.console import Console
 from inspector.shell.package import PackageError
 from modelkit.arguments import CommandError, explain
 from modelkit.export import DEFAULT_SIZE, Exported, ExportError, Size, export
+from modelkit.extra import ExtraError
 from modelkit.images import ImagesError
 from modelkit.weights import WeightsError
 
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 images=arguments.images,
                 tell=status.update,
             )
-    except (ExportError, ImagesError, PackageError, WeightsError) as error:
+    except (ExportError, ExtraError, ImagesError, PackageError, WeightsError) as error:
         raise CommandError(error) from error
     print(_json(arguments.output, done) if arguments.json else _text(arguments.output, done))
     return 0

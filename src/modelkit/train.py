@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import shutil
 import time
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from modelkit.dataset import Dataset
+from modelkit.extra import ultralytics
 from modelkit.recipe import Recipe
 
 MODEL = "model.pt"
@@ -55,7 +55,8 @@ def train(
 
     ``model.pt`` holds the moving average of the weights after the last epoch, ``recipe.json`` how it was made. What
     is there already is not trained again. ``device`` is Ultralytics': ``cpu``, ``0`` for the first GPU, empty for
-    whichever there is. Raises TrainingError where ``directory`` holds a training of another kind.
+    whichever there is. Raises TrainingError where ``directory`` holds a training of another
+    kind, and ExtraError.
     """
     model = directory / MODEL
     record = _record(dataset, recipe, pretrained)
@@ -94,13 +95,13 @@ def _record(dataset: Path, recipe: Recipe, pretrained: Path | None) -> Record:
 
 
 def _versions() -> dict[str, str]:
+    library = ultralytics()
     import torch
 
-    ultralytics = _ultralytics()
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "ultralytics": ultralytics.__version__,
+        "ultralytics": library.__version__,
     }
 
 
@@ -121,7 +122,6 @@ def _is_same(earlier: Record, record: Record) -> bool:
 
 def _run(data: Path, recipe: Recipe, directory: Path, pretrained: Path | None, device: str) -> Path:
     """Train, or go on with what was begun; return the last checkpoint."""
-    _ultralytics()
     from modelkit.trainer import Trainer
 
     last = directory / "training" / "weights" / "last.pt"
@@ -149,23 +149,9 @@ def _run(data: Path, recipe: Recipe, directory: Path, pretrained: Path | None, d
 
 def _architecture(recipe: Recipe, directory: Path) -> Path:
     """Ultralytics' description of the network, with the activation; its name tells the variant."""
-    ultralytics = _ultralytics()
-    described = (Path(ultralytics.__file__).parent / "cfg/models/v8/yolov8.yaml").read_text("utf-8")
+    described = (Path(ultralytics().__file__).parent / "cfg/models/v8/yolov8.yaml").read_text("utf-8")
     if recipe.activation == "relu":
         described = f"activation: torch.nn.ReLU()\n{described}"
     path = directory / f"yolov8{recipe.variant}.yaml"
     path.write_text(described, "utf-8")
     return path
-
-
-def _ultralytics() -> Any:
-    """Imported late, for it takes seconds and is not there on a device; it may download and install nothing."""
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    os.environ.setdefault("YOLO_OFFLINE", "true")
-    try:
-        import ultralytics
-    except ImportError as error:
-        raise TrainingError(
-            f"Ultralytics is not installed ({error}); make venv-models, or pip install 'edge-inspector[models]'"
-        ) from error
-    return ultralytics

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from modelkit.arguments import CommandError, explain
+from modelkit.extra import ExtraError
 from modelkit.recipe import RECIPES, RecipeError, adapt
 from modelkit.train import TrainingError, train
 
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
                 dataset, recipe, directory, pretrained=arguments.pretrained, device=arguments.device
             )
             print(f"{model}: trained as {model.with_name('recipe.json')} says")
-    except (TrainingError, RecipeError, msgspec.DecodeError) as error:
+    except (ExtraError, TrainingError, RecipeError, msgspec.DecodeError) as error:
         raise CommandError(error) from error
     return 0
 

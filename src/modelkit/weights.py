@@ -10,12 +10,12 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from inspector.core.detections import Output
 from inspector.core.tensor import Canvas, to_tensor
+from modelkit.extra import ultralytics
 
 OPSET = 17
 
@@ -25,11 +25,12 @@ class WeightsError(Exception):
 
 
 class Weights:
-    """A trained detector. Raises WeightsError and OSError where there is none."""
+    """A trained detector. Raises WeightsError and OSError where there is none, and ExtraError."""
 
     def __init__(self, path: Path) -> None:
+        os.environ.setdefault("YOLO_VERBOSE", "false")
         path.stat()  # Ultralytics would look for a missing file on the network
-        yolo = _ultralytics().YOLO
+        yolo = ultralytics().YOLO
         try:
             self._model = yolo(path, task="detect")
             task, self._network = self._model.task, self._model.model.float().eval()
@@ -49,7 +50,7 @@ class Weights:
             # Ultralytics exports by the older of torch's two exporters, which deprecates itself in many places.
             warnings.simplefilter("ignore")
             copy = shutil.copy(self._path, directory)  # the export is written beside the weights
-            model = _ultralytics().YOLO(copy)
+            model = ultralytics().YOLO(copy)
             exported = onnx.load(
                 model.export(format="onnx", imgsz=(height, width), opset=OPSET, device="cpu")
             )
@@ -75,15 +76,3 @@ def _settle(model: onnx.ModelProto, date: str | None, data: str) -> None:
     if data:
         metadata["description"] = metadata.get("description", "").replace(data, Path(data).name)
     onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
-
-
-def _ultralytics() -> Any:
-    """Ultralytics, kept from the network, from installing things, and from talking."""
-    defaults = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
-    os.environ.update({key: value for key, value in defaults.items() if key not in os.environ})
-    try:
-        import ultralytics
-    except ImportError as error:
-        fix = "install the extra models (make venv-models), or give a plain .onnx export"
-        raise WeightsError(f"a .pt needs Ultralytics, which is not installed here; {fix}") from error
-    return ultralytics

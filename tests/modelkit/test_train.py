@@ -11,6 +11,7 @@ import pytest
 
 from modelkit import train as training
 from modelkit.dataset import write
+from modelkit.extra import ExtraError
 from modelkit.labels import LabelledPicture
 from modelkit.recipe import RECIPES, Recipe, RecipeError, adapt
 from modelkit.train import Record, TrainingError, train
@@ -56,7 +57,7 @@ def test_a_value_may_be_changed_as_text_and_an_unknown_name_is_told_with_those_t
 
 def test_without_ultralytics_the_command_says_what_to_install(dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ultralytics", None)
-    with pytest.raises(TrainingError, match="make venv-models"):
+    with pytest.raises(ExtraError, match="make venv-models"):
         train(dataset, SMALL, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
