@@ -11,14 +11,14 @@ from inspector.core.geometry import intersection_over_union
 from inspector.shell.detector import Detector, load
 
 FAIL, REVIEW = 0.5, 0.25
-EXAMPLE = "example:\n  python bench/simulated_tags.py --model models/fp32.onnx --count 200 --seed 1006"
+EXAMPLE = "example:\n  python bench/simulated_tags.py --model bootstrap.onnx --count 200 --seed 1006"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("models/fp32.onnx"), help="package or ONNX file")
+    parser.add_argument("--model", type=Path, required=True, help="package or ONNX file")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1006)
     arguments = parser.parse_args()
