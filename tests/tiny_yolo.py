@@ -31,11 +31,13 @@ def tiny_yolo(
 
     ``is_whole``: before the head there is a layer of each kind that YOLOv8 has.
     """
-    network = _WholeNetwork if is_whole else _Network
+    network = _WholeNetwork if is_whole else Network
     return network(height, width, labels, activation, bins, seed).model(opset)
 
 
-class _Network:
+class Network:
+    """The head, after features that are no more than its own size."""
+
     def __init__(
         self, height: int, width: int, labels: Sequence[str], activation: str, bins: int, seed: int
     ) -> None:
@@ -66,14 +68,17 @@ class _Network:
         return model
 
     def body(self) -> None:
-        """Three feature maps; of each the distances' and the scores' logits; then what Ultralytics' head does."""
+        """Three feature maps; of each the distances' and the scores' logits; then the decoding."""
         distances, scores = [], []
         for features in self.features():
             distances.append(self.row(self.convolve(features, CHANNELS, 4 * self.bins, 1), 4 * self.bins))
             scores.append(self.row(self.convolve(features, CHANNELS, len(self.labels), 1), len(self.labels)))
-        boxes = self.boxes(self.add("Concat", distances, axis=2))
-        confidences = self.add("Sigmoid", [self.add("Concat", scores, axis=2)])
-        self.nodes.append(helper.make_node("Concat", [boxes, confidences], ["output0"], axis=1))
+        self.decode(self.add("Concat", distances, axis=2), self.add("Concat", scores, axis=2))
+
+    def decode(self, distances: str, scores: str) -> None:
+        """Of logits (1, 64, anchors) and (1, classes, anchors) the output, as Ultralytics' head does."""
+        tensors = [self.boxes(distances), self.add("Sigmoid", [scores])]
+        self.nodes.append(helper.make_node("Concat", tensors, ["output0"], axis=1))
 
     def features(self) -> Iterable[str]:
         """A map of CHANNELS for each stride."""
@@ -140,7 +145,7 @@ class _Network:
         return name
 
 
-class _WholeNetwork(_Network):
+class _WholeNetwork(Network):
     def features(self) -> Iterable[str]:
         """Strided convolutions; on the way C2f's split and sum, SPPF's pooling, and the neck's resizing."""
         tensor, channels = "images", 3

@@ -8,21 +8,29 @@ import pytest
 
 from inspector.shell import detector
 from modelkit.export import export
+from uncut import uncut
 
 ROOT = Path(__file__).parents[2]
 PICTURES = sorted((ROOT / "sample_images").glob("*.jpg")) + sorted((ROOT / "models" / "golden").glob("*.*"))
 
 
 @pytest.fixture(scope="module")
-def cut_model(tmp_path_factory: pytest.TempPathFactory) -> detector.Detector:
-    path = tmp_path_factory.mktemp("exported") / "cut.onnx"
-    export(ROOT / "models" / "fp32.onnx", path, images=ROOT / "sample_images")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "plain.onnx"
+    path.write_bytes(uncut().SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="module")
+def cut_model(plain: Path) -> detector.Detector:
+    path = plain.with_name("cut.onnx")
+    export(plain, path, images=ROOT / "sample_images")
     return detector.load(path, threads=1)
 
 
 @pytest.fixture(scope="module")
-def plain_model() -> detector.Detector:
-    return detector.load(ROOT / "models" / "fp32.onnx", threads=1)
+def plain_model(plain: Path) -> detector.Detector:
+    return detector.load(plain, threads=1)
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.stem)
