@@ -13,13 +13,15 @@ from typing import Any
 import cv2
 import msgspec
 
-from edge import FAILING, MODEL, MODEL_VERSION
+from edge import MODEL, MODEL_VERSION, SAMPLES
 from inspector.core.message import describe
 from inspector.shell.detector import load
 
 Change = Callable[[Path], None]
 """Alters an unpacked package."""
 SMALL = Path(__file__).parents[1] / "bench" / "small.onnx"
+SMALLS_GOLDEN = SAMPLES / "tag-0014.jpg"
+"""In which it finds something, clearly."""
 
 
 def nothing(_: Path) -> None:
@@ -46,11 +48,11 @@ def small(label: str, threshold: float) -> Change:
     def change(package: Path) -> None:
         for file in read(package)["files"]:
             (package / file["name"]).unlink()
-        shutil.copy(FAILING, package / "golden")
+        shutil.copy(SMALLS_GOLDEN, package / "golden")
         assert len(label) == len("scratch"), "the file says how many bytes each of its texts has"
         named = SMALL.read_bytes().replace(b"'scratch'", f"'{label}'".encode())
         (package / "fp32.onnx").write_bytes(named)
-        golden = {"image": f"golden/{FAILING.name}", "detections": []}
+        golden = {"image": f"golden/{SMALLS_GOLDEN.name}", "detections": []}
         file = {
             "name": "fp32.onnx",
             "precision": "fp32",

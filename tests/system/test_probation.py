@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import FAILING, INSPECTOR, VERSION, Edge
+from edge import FAILING, INSPECTOR, MODEL_VERSION, VERSION, Edge
 from edgehost.state import State
 from model_versions import add_version
 from mosquitto_broker import until
@@ -62,13 +62,13 @@ def test_every_image_is_judged_by_the_model_before(edge: Edge, failure: str) -> 
     reason = "the process died while it was on probation" if "ctypes" in failure else "is not finite"
     assert reason in status["model_refused"]
     judged = {each["image"]["name"]: (each["verdict"], each["model"]["version"]) for each in edge.results}
-    assert judged == {f"{number}.jpg": ("fail", VERSION) for number in range(3)}
+    assert judged == {f"{number}.jpg": ("fail", MODEL_VERSION) for number in range(3)}
     assert len({each["id"] for each in edge.results}) == 3
     assert (edge.pid != pid) == ("ctypes" in failure)
     assert edge.host.components[INSPECTOR].state == State.RUNNING
     kept = json.loads((edge.work / "model-status.json").read_text())
-    assert (kept["in_use"]["version"], kept["deployed"]["outcome"]["verdict"]) == (VERSION, "refused")
+    assert (kept["in_use"]["version"], kept["deployed"]["outcome"]["verdict"]) == (MODEL_VERSION, "refused")
     edge.restart()
     edge.drop(FAILING, "after.jpg")
     until(lambda: "after.jpg" in edge.verdicts(), "it judges after a restart", 30)
-    assert {each["model"]["version"] for each in edge.results} == {VERSION}
+    assert {each["model"]["version"] for each in edge.results} == {MODEL_VERSION}
