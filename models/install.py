@@ -47,6 +47,14 @@ def list_files(manifest: "dict[str, Any]") -> "dict[str, str]":
     return {**models, **pictures}
 
 
+def identify(package: Path) -> str:
+    """SHA-256 over manifest and signature: what a package is, as the inspector reckons it."""
+    hashes = [hash_file(package / MANIFEST)]
+    signature = package / SIGNATURE
+    hashes.append(hash_file(signature) if signature.is_file() else hashlib.sha256().hexdigest())
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
 def find_fault(package: Path, manifest: "dict[str, Any]") -> "str | None":
     """What is wrong with the first file that is not as the manifest says; None where all are."""
     for name, expected in list_files(manifest).items():
@@ -76,7 +84,7 @@ def install(package: Path, work: Path, inspector: "Path | None" = None) -> Path:
             f"model package {package} refused: {fault}; redeploy com.edgeinspector.Model. "
             "The model in use goes on"
         )
-    target = work / "{}-{}".format(manifest["version"], hash_file(package / MANIFEST)[:12])
+    target = work / "{}-{}".format(manifest["version"], identify(package)[:12])
     if not is_installed(target, package, manifest):
         signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
         copy(package, [MANIFEST, *signature, *list_files(manifest)], target)
@@ -90,16 +98,10 @@ def install(package: Path, work: Path, inspector: "Path | None" = None) -> Path:
 
 def is_installed(target: Path, package: Path, manifest: "dict[str, Any]") -> bool:
     """Whether ``target`` holds the package, whole and undamaged."""
-    return all(is_same(target / name, package / name) for name in (MANIFEST, SIGNATURE)) and (
-        find_fault(target, manifest) is None
-    )
-
-
-def is_same(copied: Path, original: Path) -> bool:
-    """Whether two files have the same content, or neither is there."""
-    if not (copied.is_file() and original.is_file()):
-        return copied.exists() == original.exists()
-    return copied.read_bytes() == original.read_bytes()
+    try:
+        return identify(target) == identify(package) and find_fault(target, manifest) is None
+    except FileNotFoundError:
+        return False
 
 
 def copy(package: Path, names: "list[str]", target: Path) -> None:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from install import MANIFEST, PackageError, hash_file, install
+from install import PackageError, identify, install
 
 STATUS = "model-status.json"  # written by the inspector; docs/schema/model-status.json
 LOCK = "lock"  # held by the inspector that works in the directory
@@ -25,7 +25,7 @@ WAIT_S = 240.0
 POLL_S = 0.2
 
 
-def ask(inspector: Path, work: Path, manifest_sha256: str) -> "tuple[bool, str] | None":
+def ask(inspector: Path, work: Path, identity: str) -> "tuple[bool, str] | None":
     """What the inspector says of the package, and whether that lets it stay; None where it has not decided yet."""
     try:
         if not is_held(inspector / LOCK):
@@ -39,12 +39,12 @@ def ask(inspector: Path, work: Path, manifest_sha256: str) -> "tuple[bool, str] 
     if not is_same_place(status["model_directory"], current):
         return True, f"the inspector takes its model from {status['model_directory']}, not from {current}"
     deployed, in_use = status["deployed"], status["in_use"]
-    if status["link"] != link_of(current) or not deployed or deployed["manifest_sha256"] != manifest_sha256:
+    if status["link"] != link_of(current) or not deployed:
         return None
     outcome = deployed["outcome"]
     if outcome["verdict"] == "refused":
-        return False, "the inspector refuses the model: {cause}; {fix}".format(**outcome)
-    if in_use and in_use["manifest_sha256"] == manifest_sha256:
+        return None if outcome.get("is_passing") else (False, refusal(outcome))
+    if in_use and in_use["package"] == deployed["package"] == identity:
         return True, "the inspector judges with it, {}".format(outcome["precision"])
     return None
 
@@ -72,10 +72,15 @@ def read_status(inspector: Path) -> "dict[str, Any] | None":
     return status if isinstance(status, dict) and known <= set(status) else None
 
 
-def leads_to(link: Path, manifest_sha256: str) -> bool:
-    """Whether it leads to a package with this manifest."""
+def refusal(outcome: "dict[str, Any]") -> str:
+    """Why, and what to do."""
+    return "the inspector refuses the model: {}; {}".format(outcome.get("cause"), outcome.get("fix"))
+
+
+def leads_to(link: Path, identity: str) -> bool:
+    """Whether it leads to this package."""
     try:
-        return hash_file(link / MANIFEST) == manifest_sha256
+        return identify(link) == identity
     except OSError:
         return False
 
@@ -92,14 +97,18 @@ def is_same_place(place: str, link: Path) -> bool:
     return name == link.name and os.path.realpath(directory) == os.path.realpath(link.parent)
 
 
-def wait(inspector: Path, work: Path, manifest_sha256: str, seconds: float) -> "tuple[bool, str]":
+def wait(inspector: Path, work: Path, identity: str, seconds: float) -> "tuple[bool, str]":
     """The inspector's answer, within so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        answer = ask(inspector, work, manifest_sha256)
+        answer = ask(inspector, work, identity)
         if answer is not None:
             return answer
         time.sleep(POLL_S)
+    said = read_status(inspector)
+    outcome = said["deployed"]["outcome"] if said and said["deployed"] else {}
+    if outcome.get("is_passing"):
+        return False, f"for {seconds:g} s {refusal(outcome)}"
     return False, (
         f"the inspector in {inspector} has not said within {seconds:g} s whether it takes the model; see its status "
         "and its log. An older inspector never says: update it first"
@@ -123,10 +132,10 @@ def main(argv: "list[str] | None" = None) -> int:
     arguments = parser.parse_args(argv)
     package = Path(__file__).resolve().parent
     try:
-        manifest_sha256 = hash_file(package / MANIFEST)
-        if not leads_to(arguments.work / "current", manifest_sha256):
+        identity = identify(package)
+        if not leads_to(arguments.work / "current", identity):
             install(package, arguments.work, arguments.inspector)
-        may_stay, reason = wait(arguments.inspector, arguments.work, manifest_sha256, arguments.seconds)
+        may_stay, reason = wait(arguments.inspector, arguments.work, identity, arguments.seconds)
     except PackageError as error:
         may_stay, reason = False, str(error)
     except OSError as error:

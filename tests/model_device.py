@@ -98,6 +98,14 @@ class Device:
         return msgspec.json.decode(document, type=ModelStatus)
 
 
+def version_of(path: Path) -> str:
+    """What the manifest says; of a single file its content."""
+    version: str = (
+        json.loads((path / "manifest.json").read_text())["version"] if path.is_dir() else path.read_text()
+    )
+    return version
+
+
 @contextmanager
 def played(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     """A device whose trials end as it says, and whose models find one scratch in every picture."""
@@ -105,7 +113,7 @@ def played(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
 
     class PlayedTrial:
         def __init__(self, path: Path, *_: object) -> None:
-            self._version = json.loads((path / "manifest.json").read_text())["version"]
+            self._version = version_of(path)
             device.tried.append(self._version)
 
         def outcome(self) -> Outcome:
@@ -116,9 +124,10 @@ def played(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
             device.gate.set()
 
     def load(path: Path, *, precision: str, threads: int, trust: Trust) -> FakeDetector:
-        version = json.loads((path / "manifest.json").read_text())["version"]
+        version = version_of(path)
         device.loaded.append((version, precision))
-        if version in device.unloadable or (path / "fp32.onnx").read_bytes() != version.encode():
+        file = path / "fp32.onnx" if path.is_dir() else path
+        if version in device.unloadable or file.read_bytes() != version.encode():
             raise PackageError(path, "fp32.onnx has another SHA-256", "redeploy")
         detector = FakeDetector(before=device.before.get(version, lambda: None))
         detector.info = ModelInfo("tag", version, precision, "0" * 64)

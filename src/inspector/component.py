@@ -119,17 +119,24 @@ class Component:
         HungError, and an error that nobody expected, pass through, and nothing is closed in order: the attempts under
         way stay on record, so that an image which causes it again and again is not tried for ever.
         """
-        status = 0
+        try:
+            status = self._run_turns()
+            self._shut_down()
+        except Exception as error:
+            self._works.abandon(error)
+            raise
+        faulthandler.cancel_dump_traceback_later()
+        return status
+
+    def _run_turns(self) -> int:
         try:
             while self._turn():
                 pass
         except ipc.TokenRefusedError as error:
-            status = 1
             fix = "none needed: Greengrass starts it anew"
             log.critical("stopping", extra={"cause": str(error), "fix": fix})
-        self._shut_down()
-        faulthandler.cancel_dump_traceback_later()
-        return status
+            return 1
+        return 0
 
     def _turn(self) -> bool:
         """Do what is due, then handle what came in, if anything; whether to go on."""
@@ -337,6 +344,7 @@ class Component:
     def _shut_down(self) -> None:
         try:
             self._works.stop_line()
+            self._works.absolve_model()
             self._publish_status("stop")
         except Blocked as reason:
             log.error("status not published", extra={"cause": str(reason)})

@@ -4,14 +4,16 @@
 2. What became of a package is remembered in ``model-status.json``: none is tried again unless its files, the settings
    that it depends on, the processor or the versions that do the work have changed.
 3. Where what ModelDirectory leads to is refused, the one in use stays; after a restart it is the last one accepted.
-4. The one before stays at hand until the new one has judged ProbationFrames. A process that dies meanwhile comes back
-   with the one before; the machine's own restart does not count.
+4. The one before, the last that proved itself, stays at hand until the new one has judged ProbationFrames. A process
+   that dies meanwhile comes back with the one before; the machine's own restart does not count. The same package by
+   other settings or on another processor is no new one, and one that has proved itself already needs no probation.
 5. Nothing is in use whose signature the settings have not verified, or that another ModelDirectory led to.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -26,12 +28,14 @@ from inspector.shell import machine, model_status
 from inspector.shell.detector import Detector
 from inspector.shell.package import PackageError
 from inspector.shell.sighting import Sighting, link_of, look, spelled
+from inspector.trial import refused
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 AGAIN_S = 60.0
-"""How soon a package is tried again that something passing kept from being accepted; then twice as long each time."""
+"""How soon a package is tried again that something passing kept from being accepted; then, while another judges,
+twice as long each time."""
 MOST_AGAIN_S = 3_600.0
 END_S = 3.0
 """How long a preparation may take to end when the process is told to."""
@@ -53,6 +57,7 @@ class Models:
         self._predecessor: Prepared | None = None
         self._preparation: Preparation | None = None
         self._is_for_predecessor = False
+        """What is prepared is to be the predecessor."""
         self._look_every = Every(LOOK_S)
         self._again_s, self._again_after_s = 0.0, AGAIN_S
         self._return_from_the_dead()
@@ -68,6 +73,11 @@ class Models:
         return self._predecessor.detector if self._predecessor else None
 
     @property
+    def is_ready(self) -> bool:
+        """Whether there is a model that may judge: one on probation waits for the one before."""
+        return self._in_use is not None and not (self._status.probation and self._predecessor is None)
+
+    @property
     def is_preparing(self) -> bool:
         """Whether a package is on its way."""
         return self._preparation is not None
@@ -80,16 +90,22 @@ class Models:
             self._preparation = None
             self._conclude(prepared, settings)
             self._look_every.make_due()
-        if not self._preparation and self._look_every.is_due():
+        is_look_due = self._look_every.is_due()
+        if is_look_due:
             self._look(settings)
+        if is_look_due or not self._write_error:
             self._write()
         return (self.in_use, self.predecessor) != before
 
     def prove(self) -> None:
         """The model in use has judged ProbationFrames."""
+        assert self._in_use
         log.info("model has proved itself", extra=describe(self.in_use))
+        proven = msgspec.structs.replace(self._in_use.tried, is_proven=True)
         self._predecessor = None
-        self._change(probation=None)
+        self._in_use = Prepared(proven, self._in_use.detector)
+        self._status = self._status.remembering(proven)
+        self._change(in_use=proven, probation=None)
         self._look_every.make_due()
 
     def give_up(self, cause: str) -> None:
@@ -99,14 +115,23 @@ class Models:
         self._condemn(failed.tried, f"it failed on an image that the one before it could judge: {cause}")
         self._look_every.make_due()
 
-    def end(self) -> None:
-        """The process ends in order: what is on probation has not killed it."""
-        if self._preparation:
-            self._preparation.cancel()
-            self._preparation.join(END_S)
+    def absolve(self) -> None:
+        """Nothing judges any more: whatever ends the process from now on is not the doing of what is on probation."""
         if self._status.probation:
             self._change(probation=Probation(None))
         self._write()
+
+    def cancel(self) -> None:
+        """Prepare nothing any more; the process is about to end."""
+        if self._preparation:
+            self._preparation.cancel()
+
+    def end(self) -> None:
+        """The process ends in order."""
+        self.absolve()
+        self.cancel()
+        if self._preparation:
+            self._preparation.join(END_S)
 
     def _return_from_the_dead(self) -> None:
         """Refuse the model with which an earlier process died on probation, if there is another to go on with."""
@@ -125,13 +150,16 @@ class Models:
             return
         if trust_of(last) != trust_of(settings):
             self._in_use = self._predecessor = None
+        self._drop_preparation()
+        self._look_every.make_due()
+
+    def _drop_preparation(self) -> None:
         if self._preparation:
             self._preparation.cancel()
             self._preparation = None
-        self._look_every.make_due()
 
     def _look(self, settings: Settings) -> None:
-        """Take note of what ModelDirectory leads to, and prepare what is missing."""
+        """Take note of what ModelDirectory leads to, and prepare what is missing, that and nothing else."""
         place = self._work / settings.model_directory
         link, deployed, tried, self.refusal = link_of(place), None, None, None
         try:
@@ -140,19 +168,34 @@ class Models:
             if tried and tried.outcome.verdict == "refused":
                 raise PackageError(deployed.path, tried.outcome.cause, tried.outcome.fix)
         except PackageError as error:
+            tried = tried or self._unreadable(place, error)
             self.refusal, deployed = error, None
         self._change(link=link, deployed=tried)
-        if wanted := self._wanted(deployed, settings):
-            self._begin(wanted, settings)
+        wanted = self._wanted(deployed, settings)
+        predecessor = None if wanted else self._wanted_before(settings)
+        if (seen := wanted or predecessor) is None:
+            self._drop_preparation()
+        elif self._preparation is None or self._preparation.basis != basis_of(seen, settings):
+            self._drop_preparation()
+            self._is_for_predecessor = wanted is None
+            self._begin(seen, settings)
+
+    def _unreadable(self, place: Path, error: PackageError) -> Tried | None:
+        """What is said of a package that lies there and of which not even the manifest can be read."""
+        if not os.path.lexists(place):
+            return None
+        outcome, known = refused(error), self._status.deployed
+        if known and known.outcome == outcome:
+            return known
+        return Tried(spelled(place), None, None, None, outcome, _now(), package="", basis="", files="")
 
     def _wanted(self, deployed: Sighting | None, settings: Settings) -> Sighting | None:
-        """What is to be prepared now, if anything."""
+        """What is to be in use and is not."""
         candidates = [deployed] if deployed else [] if self._in_use else self._accepted(settings)
         for seen in candidates:
             if not self._in_use or self._in_use.tried.basis != basis_of(seen, settings):
-                self._is_for_predecessor = False
                 return seen
-        return self._wanted_before(settings)
+        return None
 
     def _wanted_before(self, settings: Settings) -> Sighting | None:
         """The package of the predecessor, where it is missing; without it there is no probation."""
@@ -160,7 +203,6 @@ class Models:
             return None
         seen = _seen(self._status.before) if self._status.before else None
         if seen and not self._is_refused(seen, settings):
-            self._is_for_predecessor = True
             return seen
         self._change(probation=None)
         return None
@@ -192,21 +234,27 @@ class Models:
         elif self._is_for_predecessor:
             self._predecessor = prepared
         else:
-            self._status = self._status.remembering(prepared.tried)
             self._take_up(prepared, settings)
 
     def _take_up(self, prepared: Prepared, settings: Settings) -> None:
-        """From now on this one is in use, on probation if another was before."""
-        last, status = self._in_use, self._status
-        if status.in_use and status.in_use.basis != prepared.tried.basis:
-            probation = Probation(self._boot) if settings.probation_frames else None
-            self._change(before=status.in_use, probation=probation)
-            self._predecessor = last if probation else None
-        elif status.probation:
-            self._change(probation=Probation(self._boot))
-        self._in_use, self._again_after_s = prepared, AGAIN_S
-        self._change(in_use=prepared.tried)
-        extra = {"note": prepared.tried.outcome.note} if prepared.tried.outcome.note else {}
+        """From now on this one is in use; on probation if it is a new one, and there is another to go back to."""
+        last, status, tried = self._in_use, self._status, prepared.tried
+        if status.in_use and status.in_use.package != tried.package:
+            before, predecessor = (
+                (status.before, self._predecessor) if status.probation else (status.in_use, last)
+            )
+            if before and before.package == tried.package:  # back to it, from one that has not proved itself
+                before = None
+            is_tested = bool(before and settings.probation_frames and not tried.is_proven)
+            self._predecessor = predecessor if is_tested else None
+            self._change(before=before)
+        else:
+            is_tested = status.probation is not None
+        tried = msgspec.structs.replace(tried, is_proven=not is_tested)
+        self._change(in_use=tried, probation=Probation(self._boot) if is_tested else None)
+        self._status = self._status.remembering(tried)
+        self._in_use, self._again_after_s = Prepared(tried, prepared.detector), AGAIN_S
+        extra = {"note": tried.outcome.note} if tried.outcome.note else {}
         log.info("model changed" if last else "model loaded", extra=describe(self.in_use) | extra)
 
     def _condemn(self, tried: Tried, cause: str) -> None:
@@ -220,7 +268,7 @@ class Models:
             self._change(in_use=status.before, before=None, probation=None)
         if tried.outcome.is_passing:
             self._again_s = time.monotonic() + self._again_after_s
-            self._again_after_s = min(2 * self._again_after_s, MOST_AGAIN_S)
+            self._again_after_s = min(2 * self._again_after_s, MOST_AGAIN_S) if self._in_use else AGAIN_S
         extra = {"package": tried.path, "cause": tried.outcome.cause, "fix": tried.outcome.fix}
         log.error("model refused", extra=extra | {"in_use": describe(self.in_use).get("model_version")})
 
@@ -261,7 +309,7 @@ def _seen(tried: Tried) -> Sighting | None:
 def _is_there(tried: Tried) -> bool:
     """Whether the same package still lies there."""
     seen = _seen(tried)
-    return seen is not None and seen.manifest_sha256 == tried.manifest_sha256
+    return seen is not None and seen.identity == tried.package
 
 
 def _now() -> str:

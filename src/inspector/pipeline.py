@@ -49,6 +49,11 @@ _ONE_FRAME = ("decode", "judge")
 class HungError(Exception):
     """A frame takes longer than it may: only a new process is rid of it, and knows from the ledger what to do."""
 
+    def __init__(self, inspection_id: str, stage: str, limit_s: float) -> None:
+        super().__init__(f"inspection {inspection_id}: {stage} takes longer than {limit_s:g} s")
+        self.is_judging = stage == "judge"
+        """Whether it is the model that takes so long."""
+
 
 class Pipeline:
     """Inspects candidates. ``take``, ``judge`` and ``record`` may run in threads of their own."""
@@ -109,7 +114,7 @@ class Pipeline:
         for each in overdue:
             if each.stage in _ONE_FRAME:
                 self._time_out(each.subject)
-                raise HungError(f"inspection {each.subject}: {each.stage} takes longer than {limit_s:g} s")
+                raise HungError(each.subject, each.stage, limit_s)
         return f"{overdue[0].stage} {legible(overdue[0].subject)}" if overdue else None
 
     def _time_out(self, inspection_id: str) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from inspector.core.model_status import Outcome, Tried
+from inspector.core.model_status import AGAIN, Outcome, Tried
 from inspector.core.naming import rfc3339
 from inspector.core.settings import Settings
 from inspector.shell import machine
@@ -45,6 +45,7 @@ class Preparation:
     """
 
     def __init__(self, seen: Sighting, settings: Settings, known: Tried | None) -> None:
+        self.basis = basis_of(seen, settings)
         self._seen = seen
         self._settings = settings
         self._known = known
@@ -75,7 +76,7 @@ class Preparation:
         except PackageError as error:
             outcome = refused(error)
         except Exception as error:  # noqa: BLE001  # the package's boundary: no package must end the process
-            cause, fix = f"it cannot be prepared: {error!r}", "none needed: it is tried again"
+            cause, fix = f"it cannot be prepared: {error!r}", AGAIN
             outcome = Outcome("refused", cause, fix, is_passing=True)
         self.prepared = Prepared(self._tried(outcome), detector)
 
@@ -98,7 +99,7 @@ class Preparation:
             seen.path, precision=outcome.precision, threads=settings.inference_threads, trust=trust
         )
         if look(seen.path).identity != seen.identity:
-            fix = "none needed: it is tried again"
+            fix = AGAIN
             raise PackageError(seen.path, "it changed while it was tried", fix, is_passing=True)
         return detector
 
@@ -111,6 +112,8 @@ class Preparation:
             version=seen.version,
             outcome=outcome,
             at=rfc3339(time.time()),
-            basis=basis_of(seen, self._settings),
+            package=seen.identity,
+            basis=self.basis,
             files=seen.files,
+            is_proven=self._known is not None and self._known.is_proven,
         )

@@ -20,7 +20,7 @@ from inspector.core.golden import compare, verdict_on
 from inspector.core.model_status import Outcome
 from inspector.core.package import Golden, Manifest, Precision, PrecisionChoice
 from inspector.core.verdict import VerdictName
-from inspector.shell.detector import ANYBODY, Detector, load
+from inspector.shell.detector import ANYBODY, Detector, failure, load
 from inspector.shell.package import PackageError, Trust, read_golden, read_manifest, read_package
 
 MAX_MEGAPIXELS = 50.0
@@ -45,6 +45,8 @@ def attempt(path: Path, choice: PrecisionChoice, threads: int = 0, trust: Trust 
         return refused(error)
     except OSError as error:
         return refused(PackageError.unreadable(path, error))
+    except Exception as error:  # noqa: BLE001  # whatever a package makes our own code raise
+        return refused(failure(path, "its trial fails", error))
 
 
 def refused(error: PackageError) -> Outcome:
@@ -61,11 +63,14 @@ def _attempt(path: Path, choice: PrecisionChoice, threads: int, trust: Trust) ->
     first = load(path, precision=chosen[0], threads=threads, trust=trust)
     verdicts = _verdicts(path, manifest, chosen[0], first)
     if len(chosen) == 1:
-        return Outcome("accepted", precision=chosen[0])
+        note = "" if verdicts else "it has no golden pictures: what it finds is not compared with anything"
+        return Outcome("accepted", precision=chosen[0], note=note)
     try:
         int8 = load(path, precision="int8", threads=threads, trust=trust)
         difference = _difference(verdicts, _verdicts(path, manifest, "int8", int8))
     except PackageError as error:
+        if error.is_passing:
+            raise
         difference = error.cause
     if difference:
         return Outcome("accepted", precision="fp32", note=f"int8 is not taken: {difference}")
@@ -88,8 +93,7 @@ def _verdicts(
         try:
             found, _ = model.detect(pixels)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types
-            cause = f"{precision} fails on {golden.image}: {error}"
-            raise PackageError(path, cause, _PACKAGE_AGAIN) from error
+            raise failure(path, f"{precision} fails on {golden.image}", error) from error
         if difference := compare(golden.detections, found, manifest.thresholds.low_confidence):
             raise PackageError(path, f"{precision} finds in {golden.image}: {difference}", _PACKAGE_AGAIN)
         verdicts[golden.image] = verdict_on(found, manifest.labels, manifest.thresholds)

@@ -20,6 +20,7 @@ from inspector.housekeeping import Housekeeping
 from inspector.line import Line
 from inspector.models import Models, describe
 from inspector.office import Office
+from inspector.pipeline import HungError
 from inspector.ports import Blocked
 from inspector.shell.detector import Detector
 from inspector.shell.greengrass import Greengrass
@@ -83,7 +84,7 @@ class Works:
     @property
     def waits_for(self) -> str | None:
         """What will be there in a moment, where nothing needs to be mended."""
-        is_preparing = self.models is not None and self.models.is_preparing and not self.models.in_use
+        is_preparing = self.models is not None and self.models.is_preparing and not self.models.is_ready
         return "the model is being tried and loaded" if is_preparing else None
 
     @property
@@ -107,7 +108,7 @@ class Works:
         self.housekeeping.check()
         if self.models.refusal and not self.models.in_use and not self.models.is_preparing:
             raise self.models.refusal
-        if self.models.in_use and self._line is None:
+        if self.models.in_use and self.models.is_ready and self._line is None:
             self._start_line(settings, self.models.in_use, self.models.predecessor)
 
     def _start_line(self, settings: Settings, model: Detector, predecessor: Detector | None) -> None:
@@ -219,8 +220,22 @@ class Works:
         line, self._line = self._line, None
         if line:
             line.stop()
+        if self.models and self._examiner:
+            self._hear(self.models, self._examiner.succession)
         self._examiner = None
         self._has_line_failed = False
+
+    def absolve_model(self) -> None:
+        """Whatever ends the process from now on, it is not the model's doing."""
+        if self.models:
+            self.models.absolve()
+
+    def abandon(self, error: Exception) -> None:
+        """The process ends over this, and nothing is closed in order."""
+        if self.models:
+            self.models.cancel()
+        if not (isinstance(error, HungError) and error.is_judging):
+            self.absolve_model()
 
     def end(self) -> None:
         """Stop everything in order, for the process ends."""

@@ -53,6 +53,19 @@ def test_a_signature_goes_along(tmp_path: Path, work: Path) -> None:
         assert (copied.read_bytes() if copied.exists() else None) == signature
 
 
+def test_what_was_signed_anew_lies_beside_what_is_in_use(tmp_path: Path, work: Path) -> None:
+    """Until the link is moved ``current`` leads to a whole package."""
+    package = make_package(tmp_path / "artifact")
+    for signature in (b"by one key", b"by another key"):
+        (package / "manifest.sig").write_bytes(signature)
+        assert run_install(package, work).returncode == 0
+    first, second = sorted(
+        (work / name for name in entries(work) - {"current"}), key=lambda path: path.stat().st_mtime_ns
+    )
+    assert (first / "manifest.sig").read_bytes() == b"by one key"
+    assert (work / "current").resolve() == second
+
+
 def test_the_shipped_package_installs(work: Path, tmp_path: Path) -> None:
     package = shutil.copytree(MODELS, tmp_path / "artifact")
     assert run_install(package, work).returncode == 0

@@ -9,16 +9,17 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from inotify_simple import INotify, flags
 
 from inspector.core.model_status import ModelStatus, Outcome, Tried
-from inspector.shell.sighting import link_of
+from inspector.shell.sighting import link_of, look
 from model_package import MODELS, make_package, run_install
 from mosquitto_broker import until
 
@@ -26,6 +27,8 @@ ACCEPTED = Outcome("accepted", precision="int8")
 REFUSED = Outcome(
     "refused", "fp32 finds in golden/a.png: 0 detections, expected 1", "package the model again"
 )
+
+PASSING = Outcome("refused", "no process can be started", "none needed: it is tried again", is_passing=True)
 
 
 class Device:
@@ -48,7 +51,30 @@ class Device:
     def tried(self, outcome: Outcome, manifest: bytes | None = None) -> Tried:
         content = manifest or (self.package / "manifest.json").read_bytes()
         digest = hashlib.sha256(content).hexdigest()
-        return Tried("/p", digest, "tag", "1.0.0", outcome, "2026-11-22T03:00:00.000Z", "b", "f")
+        package = "p" if manifest else look(self.package).identity
+        at = "2026-11-22T03:00:00.000Z"
+        return Tried("/p", digest, "tag", "1.0.0", outcome, at, package=package, basis="b", files="f")
+
+    @contextmanager
+    def asked(self) -> Iterator[Callable[[], None]]:
+        """What waits until ``startup`` has asked, from the beginning to the end of an answer."""
+        (self.inspector / "model-status.json").touch()
+        with INotify() as inotify:
+            inotify.add_watch(self.inspector, flags.OPEN)
+
+            def wait() -> None:
+                inotify.read(timeout=0)
+                names: list[str] = []
+                until(
+                    lambda: (
+                        names.extend(each.name for each in inotify.read(timeout=100))
+                        or names.count("lock") > 1
+                    ),
+                    "it asks",
+                    20,
+                )
+
+            yield wait
 
     def say(self, **said: Any) -> None:
         """What the inspector writes."""
@@ -104,18 +130,18 @@ def test_a_refused_model(device: Device) -> None:
 
 
 def test_the_answer_is_waited_for(device: Device) -> None:
-    """Not taken from before the link was moved, of another package, of one that is not loaded yet."""
+    """Not taken from before the link was moved, where something passing is in the way, of one not loaded yet."""
     accepted = device.tried(ACCEPTED)
-    with device.inspecting(), device.starting() as process:
+    with device.inspecting(), device.asked() as wait_until_asked, device.starting() as process:
         for said in (
             {"link": "1:1", "deployed": device.tried(REFUSED)},
             {"deployed": None, "in_use": device.tried(ACCEPTED, b"another")},
-            {"deployed": device.tried(REFUSED, b"another")},
+            {"deployed": device.tried(PASSING)},
             {"deployed": accepted, "in_use": device.tried(ACCEPTED, b"another")},
         ):
             device.say(**said)
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(0.5)
+            wait_until_asked()
+            assert process.poll() is None
         device.say(deployed=accepted, in_use=accepted)
         assert process.wait(20) == 0
 
@@ -127,6 +153,14 @@ def test_an_inspector_that_ends_meanwhile_is_not_waited_for(device: Device) -> N
             process.wait(1)
     with process:
         assert process.wait(20) == 0
+
+
+def test_what_does_not_pass_in_time_is_told(device: Device) -> None:
+    """The deployment fails, with the cause."""
+    with device.inspecting():
+        device.say(deployed=device.tried(PASSING))
+        done = device.startup(seconds=0.5)
+    assert done.returncode == 1 and "for 0.5 s the inspector refuses the model: no process" in done.stderr
 
 
 def test_an_inspector_that_says_nothing_is_waited_for_so_long(device: Device) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -253,6 +255,136 @@ def test_a_predecessor_that_cannot_be_loaded_any_more_ends_the_probation(device:
     assert device.models.refusal is None
 
 
+def test_an_inspector_that_was_updated_has_no_new_model(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again, for the outcome may be another; but a death is not held against it."""
+    device.run("1.0.0", "2.0.0")
+    device.models.end()
+    monkeypatch.setattr("inspector.preparation.machine.describe", lambda: ["another version"])
+    for _ in range(2):
+        device.start()
+        device.settle()
+        assert (device.in_use, device.predecessor, device.status.probation) == ("2.0.0", None, None)
+    assert device.tried == ["1.0.0", "2.0.0", "2.0.0"]
+    assert device.status.before and device.status.before.version == "1.0.0"
+
+
+def test_a_single_file_that_was_replaced_cannot_be_gone_back_to(device: Device) -> None:
+    """A process that dies goes on with the only file there is."""
+    device.settings = msgspec.structs.replace(device.settings, model_directory="packages/model.onnx")
+    device.start()
+    for version in ("1.0.0", "2.0.0"):
+        device.package("fresh.onnx").write_bytes(version.encode())
+        device.package("fresh.onnx").replace(device.package("model.onnx"))
+        device.settle()
+    assert (device.in_use, device.predecessor) == ("2.0.0", "1.0.0")
+    device.start()
+    device.settle()
+    assert (device.in_use, device.models.refusal) == ("2.0.0", None)
+
+
+def test_a_model_that_has_proved_itself_needs_no_probation_again(device: Device) -> None:
+    """Where a deployment goes back to it: the one that was withdrawn is nothing to fall back on."""
+    device.run("1.0.0", "2.0.0")
+    device.deploy("1.0.0")
+    device.settle()
+    device.start()
+    device.settle()
+    assert (device.in_use, device.predecessor, device.models.refusal) == ("1.0.0", None, None)
+
+
+def test_back_from_a_model_on_probation(device: Device) -> None:
+    """To the one before, which is proven; nothing is left of the other."""
+    device.run("1.0.0")
+    device.deploy("2.0.0")
+    device.settle()
+    device.deploy("1.0.0")
+    device.settle()
+    assert (device.in_use, device.predecessor) == ("1.0.0", None)
+    assert (device.status.before, device.status.probation) == (None, None)
+
+
+def test_the_one_before_is_the_last_that_proved_itself(device: Device) -> None:
+    """Of two that follow each other quickly the first is nothing to fall back on."""
+    device.run("1.0.0")
+    for version in ("2.0.0", "3.0.0"):
+        device.deploy(version)
+        device.settle()
+    assert (device.in_use, device.predecessor) == ("3.0.0", "1.0.0")
+    device.start()
+    device.settle()
+    assert (device.in_use, device.models.refusal is None) == ("1.0.0", False)
+
+
+def test_a_model_that_is_withdrawn_while_it_is_tried_never_judges(device: Device) -> None:
+    """Its trial is ended."""
+    device.run("1.0.0")
+    device.gate.clear()
+    device.deploy("2.0.0")
+    eventually(lambda: device.models.follow(device.settings) or "2.0.0" in device.tried)
+    device.deploy("1.0.0")
+    device.models.follow(device.settings)
+    assert not device.models.is_preparing and device.gate.is_set()
+    device.settle()
+    assert (device.in_use, device.loaded) == ("1.0.0", [("1.0.0", "fp32")])
+
+
+def test_a_newer_model_does_not_wait_for_the_trial_of_an_older_one(device: Device) -> None:
+    """Which may take two minutes."""
+    device.run("1.0.0")
+    device.gate.clear()
+    for version in ("2.0.0", "3.0.0"):
+        device.deploy(version)
+        eventually(lambda wanted=version: device.models.follow(device.settings) or wanted in device.tried)
+    device.gate.set()
+    device.settle()
+    assert (device.in_use, device.predecessor) == ("3.0.0", "1.0.0")
+
+
+def test_what_happens_while_the_next_is_tried_is_on_record(device: Device) -> None:
+    """A trial may take two minutes, and the process may die meanwhile."""
+    device.run("1.0.0")
+    device.deploy("2.0.0")
+    device.settle()
+    device.gate.clear()
+    device.deploy("3.0.0")
+    eventually(lambda: device.models.follow(device.settings) or "3.0.0" in device.tried)
+    device.models.prove()
+    device.models.follow(device.settings)
+    assert device.status.probation is None
+
+
+def test_one_on_probation_judges_nothing_before_the_one_before_is_at_hand(device: Device) -> None:
+    """After a restart: the first image that it fails on would have no other judge."""
+    device.run("1.0.0")
+    device.deploy("2.0.0")
+    device.settle()
+    device.models.end()
+    models = device.start()
+    seen = set()
+
+    def is_over() -> bool:
+        models.follow(device.settings)
+        seen.add((device.in_use, device.predecessor, models.is_ready))
+        return models.is_ready
+
+    eventually(is_over)
+    assert seen >= {("2.0.0", None, False), ("2.0.0", "1.0.0", True)}
+    assert ("2.0.0", None, True) not in seen
+
+
+def test_once_nothing_judges_an_end_is_not_its_doing(device: Device) -> None:
+    """However the process ends."""
+    device.run("1.0.0")
+    device.deploy("2.0.0")
+    device.settle()
+    device.models.absolve()
+    device.start()
+    device.settle()
+    assert (device.in_use, device.predecessor) == ("2.0.0", "1.0.0")
+
+
 def test_probation_can_be_switched_off(device: Device) -> None:
     """ProbationFrames 0: nothing is kept in memory, and a death means nothing."""
     device.settings = msgspec.structs.replace(device.settings, probation_frames=0)
@@ -279,7 +411,7 @@ def test_a_model_deployed_while_nothing_ran_is_on_probation_too(device: Device) 
 def test_what_may_pass_is_tried_again_later(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at every look; each time after twice the time, and at once after a restart."""
     now = [1_000.0]
-    monkeypatch.setattr("inspector.models.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("inspector.models.time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
     device.run("1.0.0")
     device.outcomes["2.0.0"] = PASSING
     device.deploy("2.0.0")
@@ -294,10 +426,25 @@ def test_what_may_pass_is_tried_again_later(device: Device, monkeypatch: pytest.
     assert (device.in_use, device.models.refusal) == ("2.0.0", None)
 
 
+def test_with_nothing_in_use_it_is_tried_every_minute(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line is down until then."""
+    now = [1_000.0]
+    monkeypatch.setattr("inspector.models.time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
+    device.start()
+    device.outcomes["1.0.0"] = PASSING
+    device.deploy("1.0.0")
+    for tries in range(1, 6):
+        device.settle()
+        assert device.tried.count("1.0.0") == tries
+        now[0] += 61
+
+
 def test_what_passed_is_forgotten(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a model was accepted, the next that meets with something passing waits as long as the first did."""
     now = [1_000.0]
-    monkeypatch.setattr("inspector.models.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("inspector.models.time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
     device.run("1.0.0")
     for version in ("2.0.0", "3.0.0"):
         device.outcomes[version] = PASSING
@@ -349,7 +496,7 @@ def test_what_is_not_trusted_any_more_judges_nothing(device: Device) -> None:
 
 
 def test_another_precision_is_taken_while_the_one_in_use_goes_on(device: Device) -> None:
-    """With a trial, and on probation like any other."""
+    """With a trial, and without probation: it is no new model."""
     device.run("1.0.0")
     device.outcomes["1.0.0"] = Outcome("accepted", precision="int8")
     device.gate.clear()
@@ -359,7 +506,7 @@ def test_another_precision_is_taken_while_the_one_in_use_goes_on(device: Device)
     device.gate.set()
     device.settle()
     assert device.models.in_use.info.precision == "int8"
-    assert device.predecessor == "1.0.0"
+    assert (device.predecessor, device.status.before, device.status.probation) == (None, None, None)
 
 
 def test_a_setting_that_changes_meanwhile_is_not_answered_by_an_earlier_trial(device: Device) -> None:
@@ -386,6 +533,19 @@ def test_what_is_missing_is_waited_for(device: Device) -> None:
     device.settle()
     assert device.in_use == "1.0.0" and device.models.refusal
     assert device.status.deployed is None and len(device.status.earlier) == 1
+
+
+def test_a_package_that_cannot_be_read_is_answered(device: Device) -> None:
+    """Whoever deployed it need not wait to hear why."""
+    device.run("1.0.0")
+    device.deploy("2.0.0")
+    (device.package("2.0.0") / "manifest.json").unlink()
+    device.settle()
+    deployed = device.status.deployed
+    assert deployed and deployed.outcome.verdict == "refused" and "manifest.json" in deployed.outcome.cause
+    device.settle()
+    assert (device.in_use, device.status.deployed) == ("1.0.0", deployed)
+    assert all(each.version != "2.0.0" for each in device.status.earlier)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b'{"schema": "other"}', b"\xff"])

@@ -25,7 +25,7 @@ def test_who_is_told_to_stop_does_not_start_anew(
     def hang(component: Component) -> int:
         if is_told_to_stop:
             component.stop()
-        raise HungError("inspection x: judge takes longer than 30 s")
+        raise HungError("x", "judge", 30)
 
     def ended(name: str) -> None:
         raise Ended(name)

@@ -14,6 +14,7 @@ import pytest
 from inspector.core.model_status import Outcome
 from inspector.core.settings import Settings
 from inspector.examiner import Judged
+from inspector.pipeline import HungError
 from inspector.ports import Blocked
 from inspector.shell.greengrass import Greengrass
 from inspector.works import Works
@@ -136,6 +137,44 @@ def test_a_new_model_that_fails_gives_way_and_loses_no_frame(inspector: Inspecto
     assert inspector.messages() == [("1.jpg", "fail", "1.0.0"), ("2.jpg", "fail", "1.0.0")]
     inspector.until(lambda: "not finite" in (inspector.works.alarms()["model_refused"] or ""))
     assert "not finite" in (inspector.works.holdings().model_refused or "")
+
+
+def test_a_failure_is_on_record_whatever_stops_the_line(inspector: Inspector) -> None:
+    """A change of settings, say, before anybody else has heard of it."""
+    inspector.device.before["2.0.0"] = fail
+    inspector.start()
+    inspector.device.deploy("2.0.0")
+    inspector.until(lambda: inspector.in_use() == "2.0.0")
+    inspector.drop(1)
+    eventually(lambda: inspector.judged)
+    inspector.works.close()
+    assert inspector.in_use() == "1.0.0"
+    inspector.works.end()
+    status = inspector.device.status
+    assert status.in_use and status.in_use.version == "1.0.0"
+    assert "not finite" in status.earlier[-1].outcome.cause
+
+
+@pytest.mark.parametrize(
+    ("error", "in_use"),
+    [
+        (HungError("x", "judge", 30), "1.0.0"),
+        (HungError("x", "decode", 30), "2.0.0"),
+        (ValueError("a thread"), "2.0.0"),
+    ],
+    ids=["judge", "decode", "a thread"],
+)
+def test_what_ends_the_process_is_held_against_the_model_where_it_is_its_doing(
+    inspector: Inspector, error: Exception, in_use: str
+) -> None:
+    """It takes too long over an image; not where the image takes too long to decode, or a thread fails."""
+    inspector.start()
+    inspector.device.deploy("2.0.0")
+    inspector.until(lambda: inspector.in_use() == "2.0.0")
+    inspector.works.abandon(error)
+    models = inspector.device.start()
+    inspector.device.settle()
+    assert models.in_use and models.in_use.info.version == in_use
 
 
 def test_a_model_that_has_proved_itself_stays(inspector: Inspector) -> None:

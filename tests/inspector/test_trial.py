@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from inspector.__main__ import main
 from inspector.core.detections import Detections
@@ -62,6 +63,20 @@ def test_a_single_file_is_taken_as_it_is() -> None:
     assert attempt(MODELS / "fp32.onnx", "auto", 1) == Outcome("accepted", precision="fp32")
 
 
+def test_a_network_that_takes_nothing_is_refused_for_good(tmp_path: Path) -> None:
+    """Whatever it puts out."""
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0])
+    node = helper.make_node("Constant", [], ["output"], value=value)
+    output = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1])
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(
+        helper.make_graph([node], "none", [], [output]), opset_imports=opset, ir_version=8
+    )
+    (tmp_path / "none.onnx").write_bytes(model.SerializeToString())
+    outcome = attempt(tmp_path / "none.onnx", "auto", 1)
+    assert (outcome.verdict, outcome.is_passing) == ("refused", False)
+
+
 def test_int8_is_taken_where_it_is_faster(both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By more than what is measured varies; the times are told."""
     speeds(monkeypatch, 18.0, 9.0)
@@ -84,6 +99,50 @@ def test_both_are_measured(both: Path) -> None:
 @pytest.mark.parametrize("choice", ["fp32", "int8"])
 def test_a_precision_that_is_set_is_not_measured(both: Path, choice: Precision) -> None:
     assert attempt(both, choice, 1) == Outcome("accepted", precision=choice)
+
+
+def test_a_package_without_golden_pictures_says_so(package: Path) -> None:
+    """Nothing vouches for what it finds."""
+    (file,) = read(package)["files"]
+    rewrite(package, files=[file | {"golden": []}])
+    outcome = attempt(package, "fp32", 1)
+    assert (outcome.verdict, "no golden pictures" in outcome.note) == ("accepted", True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("Failed to allocate memory for requested buffer of size 8"),
+    ],
+)
+@pytest.mark.parametrize("where", ["fp32", "int8"])
+def test_want_of_memory_passes(
+    both: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    """Neither the package nor its INT8 file is to blame, and it is tried again."""
+    detect = Detector.detect
+
+    def short(self: Detector, pixels: Any, **options: Any) -> Any:
+        if self.info.precision == where:
+            raise error
+        return detect(self, pixels, **options)
+
+    monkeypatch.setattr(Detector, "detect", short)
+    outcome = attempt(both, "auto", 1)
+    assert (outcome.verdict, outcome.is_passing) == ("refused", True)
+    assert "more memory" in outcome.fix
+
+
+def test_whatever_a_package_makes_the_trial_raise_is_the_packages_fault(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would raise it again."""
+    monkeypatch.setattr("inspector.trial.verdict_on", lambda *_: {}["unexpected"])
+    outcome = attempt(package, "fp32", 1)
+    assert (outcome.verdict, outcome.is_passing) == ("refused", False)
+    assert "unexpected" in outcome.cause
 
 
 def test_a_precision_that_is_not_there_is_refused(package: Path) -> None:

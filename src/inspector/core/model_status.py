@@ -15,6 +15,8 @@ from inspector.core.package import Precision
 SCHEMA: Literal["edge-inspector/model-status/1"] = "edge-inspector/model-status/1"
 MAX_EARLIER = 20
 """So many packages are remembered, the last ones."""
+AGAIN = "none needed: it is tried again"
+"""The fix of what may pass by itself."""
 
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -22,8 +24,9 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     verdict: Literal["accepted", "refused"]
     cause: str = ""
-    """Why it is refused, and what to do."""
+    """Why it is refused."""
     fix: str = ""
+    """What to do."""
     is_passing: bool = False
     """Whether the cause may pass by itself, so that the same package is tried again."""
     precision: Precision | None = None
@@ -45,10 +48,14 @@ class Tried(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Null where the manifest cannot be read."""
     outcome: Outcome
     at: str
+    package: str
+    """SHA-256 over manifest and signature; of a single file over what the file system says of it."""
     basis: str
-    """SHA-256 over what the outcome depends on: manifest, signature, settings, processor, versions."""
+    """SHA-256 over what the outcome depends on: the package, settings, processor, versions."""
     files: str
     """SHA-256 over sizes and times of its files: a refused package is tried anew once they change."""
+    is_proven: bool = False
+    """Whether it needs no probation: it has judged ProbationFrames, or there was no other."""
 
 
 class Probation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,11 +76,11 @@ class ModelStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Inode and change time (ns) of what is found there under that very name: of a link, the link's own. So whoever
     has just moved the link knows whether this was written before."""
     deployed: Tried | None = None
-    """What ModelDirectory leads to; null while it is being tried, and where there is none."""
+    """What ModelDirectory leads to; null while it is being tried, and where there is nothing."""
     in_use: Tried | None = None
     """What judges; after a restart, what did."""
     before: Tried | None = None
-    """What judged before it."""
+    """What judged before it, and was proven."""
     probation: Probation | None = None
     earlier: tuple[Tried, ...] = ()
 

@@ -29,6 +29,8 @@ ANYBODY = Trust()
 _KINDS: dict[str, type[Plain] | type[Cut]] = {"tensor(float)": Plain, "tensor(uint8)": Cut}
 """By the type of the input."""
 _EXPORT = "export a YOLOv8 detection model, without NMS in the graph, or cut one with `modelkit export`"
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
+"""What ONNX Runtime says then."""
 RUNTIME = f"onnxruntime {onnxruntime.__version__}"
 
 
@@ -101,8 +103,15 @@ def load(path: Path, *, precision: Precision = "fp32", threads: int = 0, trust: 
     try:
         detector.detect(np.full((64, 64, 3), PAD_VALUE, np.uint8))
     except Exception as error:  # as in _open
-        raise PackageError(path, f"it fails on a blank picture: {error}", "export the model again") from error
+        raise failure(path, "it fails on a blank picture", error) from error
     return detector
+
+
+def failure(path: Path, what: str, error: Exception) -> PackageError:
+    """What a model does not survive; that there is no memory for it may pass, and is not its fault."""
+    is_passing = isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
+    fix = "leave the component more memory; it is tried again" if is_passing else "export the model again"
+    return PackageError(path, f"{what}: {error}", fix, is_passing=is_passing)
 
 
 def _load_package(directory: Path, precision: Precision, threads: int, trust: Trust) -> Detector:
@@ -138,7 +147,7 @@ def _open(path: Path, content: bytes, threads: int) -> tuple[onnxruntime.Inferen
     try:
         session = onnxruntime.InferenceSession(content, _options(threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types for a file it cannot load
-        raise PackageError(path, f"ONNX Runtime cannot load it: {error}", "export the model again") from error
+        raise failure(path, "ONNX Runtime cannot load it", error) from error
     return session, _describe(path, session)
 
 
@@ -157,8 +166,8 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
 def _describe(path: Path, session: onnxruntime.InferenceSession) -> Network:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     metadata = session.get_modelmeta().custom_metadata_map
-    kind = _KINDS.get(inputs[0].type, Plain)
     try:
+        kind = _KINDS.get(inputs[0].type, Plain)
         labels = parse_labels(metadata["names"])
         height, width = _input_size(inputs[0].shape[kind.size_axes], metadata)
     except (LookupError, ValueError, SyntaxError, TypeError) as error:

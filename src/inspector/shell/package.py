@@ -119,8 +119,8 @@ def read_file(path: Path, trust: Trust) -> bytes:
 def _read(path: Path, package: Path, max_bytes: int) -> bytes:
     with os.fdopen(open_regular(path), "rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
-        content = file.read(max_bytes + 1) if size_bytes <= max_bytes else b""
-    if not 1 <= len(content) <= max_bytes:
+        content = file.read(size_bytes + 1) if size_bytes <= max_bytes else b""
+    if not 1 <= len(content) == size_bytes:
         cause = f"{path.name} has {max(size_bytes, len(content))} bytes, not 1 to {max_bytes}"
         raise PackageError(package, cause, _REDEPLOY)
     return content

@@ -15,6 +15,9 @@ from inspector.core.package import SIGNATURE
 from inspector.shell.files import open_regular
 from inspector.shell.package import MANIFEST, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, PackageError
 
+MAX_TEXT = 200
+"""Characters of a name or version."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
@@ -112,7 +115,8 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    """What is remembered and logged, so no more of it than makes sense."""
+    return value if isinstance(value, str) and len(value) <= MAX_TEXT else None
 
 
 def _state(path: Path) -> str:

@@ -6,23 +6,25 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 import inspector
-from inspector.core.model_status import Outcome
+from inspector.core.model_status import AGAIN, Outcome
 from inspector.core.package import PrecisionChoice
 from inspector.shell.package import Trust
 
 LIMIT_S = 120
 """A trial that takes longer is ended."""
+KILLED_S = 10
+"""How long to wait for the end of one that was killed."""
 _ITS_OWN_DOING = {
     signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS
 }  # fmt: skip
 _SECRET = ("SVCUID", "AWS_")
 _ANOTHER = "package another model"
-_AGAIN = "none needed: it is tried again"
 
 
 class Trial:
@@ -53,7 +55,8 @@ class Trial:
             output, errors = self._process.communicate(self._public_key.encode(), self._limit_s + 10)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.communicate()
+            with suppress(subprocess.TimeoutExpired):  # what waits for a dead disk cannot be killed
+                self._process.communicate(timeout=KILLED_S)
             return self._too_long()
         code = self._process.returncode
         if code < 0:
@@ -62,7 +65,7 @@ class Trial:
             return msgspec.json.decode(output, type=Outcome)
         except msgspec.DecodeError:
             last = errors.decode(errors="replace").strip().rpartition("\n")[2]
-            return Outcome("refused", f"its trial ended with status {code}: {last}", _AGAIN, is_passing=True)
+            return Outcome("refused", f"its trial ended with status {code}: {last}", AGAIN, is_passing=True)
 
     def cancel(self) -> None:
         """End it."""
@@ -74,7 +77,7 @@ class Trial:
         if number in _ITS_OWN_DOING:
             return Outcome("refused", f"it crashes the process that tries it ({number.name})", _ANOTHER)
         cause = f"the process that tried it was killed ({number.name}), perhaps for want of memory"
-        return Outcome("refused", cause, _AGAIN, is_passing=True)
+        return Outcome("refused", cause, AGAIN, is_passing=True)
 
     def _too_long(self) -> Outcome:
         return Outcome("refused", f"its trial takes longer than {self._limit_s} s", _ANOTHER)

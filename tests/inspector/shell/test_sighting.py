@@ -81,6 +81,7 @@ def test_a_new_installation_of_the_same_changes_nothing(package: Path) -> None:
         b'{"name": 1, "version": [], "files": {}}',
         b'{"files": [1, {"name": 2, "golden": 3}, {"name": "a\\u0000b", "golden": [4, {"image": 5}]}]}',
         b'{"files": [{"name": "' + b"x" * 5_000 + b'"}]}',
+        b'{"name": "' + b"x" * 5_000 + b'", "version": "' + b"1" * 5_000 + b'"}',
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_seen_all_the_same(package: Path, manifest: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,9 @@ def test_a_model_that_hangs(planted: Path) -> None:
         "import sys, threading, inspector.trial\n"
         "if 'trial' in sys.orig_argv: inspector.trial.attempt = lambda *_: threading.Event().wait()"
     )
+    began_s = time.monotonic()
     outcome = outcome_of(limit_s=2)
+    assert time.monotonic() - began_s < 10  # it ended itself: it would be killed after 12 s
     assert outcome.cause == "its trial takes longer than 2 s" and not outcome.is_passing
 
 
