@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -56,13 +56,8 @@ class Feed:
         return None if following is None else {self._name: following}
 
 
-def measure(
-    model: onnx.ModelProto,
-    inputs: Sequence[np.ndarray],
-    method: Method,
-    advance: Callable[[], object] = lambda: None,
-) -> Ranges:
-    """The range of every activation, over all inputs. ``advance`` is called after each."""
+def measure(model: onnx.ModelProto, inputs: Sequence[np.ndarray], method: Method) -> Ranges:
+    """The range of every activation, over all inputs."""
     calibrate, options = _METHODS[method]
     with tempfile.TemporaryDirectory() as directory, redirect_stdout(io.StringIO()):  # it tells its progress
         path = Path(directory) / "model.onnx"
@@ -73,7 +68,6 @@ def measure(
         )
         for each in inputs:  # one at a time, for it holds every activation of all that it is given at once
             calibrator.collect_data(Feed(model.graph.input[0].name, [each]))
-            advance()
         found = calibrator.compute_data()
     return {name: _range(found[name].range_value) for name in found}
 

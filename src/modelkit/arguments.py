@@ -9,6 +9,14 @@ class CommandError(Exception):
     """What was asked for cannot be done; says why and what to do."""
 
 
+def count(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def explain(parser: argparse.ArgumentParser, about: str, *examples: str) -> None:
     """Describe a command, with examples, as they are laid out."""
     parser.description = about

@@ -22,7 +22,7 @@ from modelkit.golden import CLEARANCE
 from modelkit.labels import LabelledPicture
 from modelkit.predictions import read_pixels
 from modelkit.quantize import WeightBits, ends, named, quantize, trunk
-from modelkit.views import View, views
+from modelkit.views import views
 
 LADDER = ((0, 1), (1, 1), (6, 1), (13, 1))
 """So many of the first convolutions, and so many at the end of each branch, stay in float; each costs more time than
@@ -91,8 +91,7 @@ def candidates(
     model = named(onnx.load(source))
     inputs = [_input(fp32, picture) for picture in measured]
     tell(f"FP32 judges {len(pictures)} pictures")
-    seen = list(views(pictures))
-    expected = _judge(fp32, seen, thresholds)
+    expected = _judge(fp32, pictures, thresholds)
     tell(f"measuring means on {len(inputs)} pictures")
     taken = {node.input[0] for node in trunk(model.graph) if node.op_type == "Conv"}
     means = channel_means(model, taken, inputs)
@@ -106,7 +105,7 @@ def candidates(
             in_float = ends(model.graph, first, last)
             made = quantize(model, ranges[method], means, in_float=in_float, weight_bits=weight_bits)
             content = bytes(made.SerializeToString(deterministic=True))
-            cost = expected.cost(_judge(_load(content), seen, thresholds))
+            cost = expected.cost(_judge(_load(content), pictures, thresholds))
             holds = cost.is_within(limits)
             yield Candidate(method, first, last, len(content), cost, holds), content
             if holds:
@@ -142,9 +141,12 @@ class _Judgement:
         )
 
 
-def _judge(model: Detector, seen: Sequence[View], thresholds: Thresholds) -> _Judgement:
-    found = [model.detect(view.pixels)[0] for view in seen]
-    mean = Coco([view.labels for view in seen], found, len(model.labels)).mean(range(len(seen)))
+def _judge(model: Detector, pictures: Sequence[LabelledPicture], thresholds: Thresholds) -> _Judgement:
+    labels, found = [], []
+    for view in views(pictures):  # one at a time: pixels of thousands would fill the memory
+        labels.append(view.labels)
+        found.append(model.detect(view.pixels)[0])
+    mean = Coco(labels, found, len(model.labels)).mean(range(len(found)))
     verdicts = [judge(each, model.labels, Policy(thresholds)).name for each in found]
     return _Judgement(mean.map50, mean.map50_95, verdicts, [_strongest(each) for each in found])
 

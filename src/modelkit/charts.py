@@ -32,7 +32,7 @@ def charts(predictions: Predictions, evaluation: Evaluation) -> list[Markup]:
 
 
 def _reviewed(predictions: Predictions, by: Thresholds) -> Markup:
-    steps = _steps(RAW_FLOOR, by.confidence)
+    steps = _steps(min(RAW_FLOOR, by.confidence), by.confidence)
     return _trade_off(
         predictions,
         "What is reviewed, so that less escapes",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +14,12 @@ import msgspec
 import numpy as np
 
 from inspector.core.frame import FrameError, decode
-from modelkit.labels import LabelledPicture
+from modelkit import whole
+from modelkit.images import MAX_MEGAPIXELS
+from modelkit.labels import LabelledPicture, image_name
 
 SCHEMA = "edge-inspector/dataset/1"
-MAX_MEGAPIXELS = 50.0
+DESCRIPTION, UNFINISHED = "dataset.json", ".unfinished"
 SPLITS = ("train", "val")
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _SUFFIX_OF = {
@@ -40,7 +43,9 @@ class Split(msgspec.Struct, frozen=True):
     parts: tuple[str, ...]
     """In alphabetical order."""
     pictures: dict[str, str]
-    """File name in the split -> SHA-256 of the content, in hexadecimal."""
+    """Name, as the labels have it -> SHA-256 of the content, in hexadecimal."""
+    labels_sha256: str
+    """Of all its label files."""
 
 
 class Dataset(msgspec.Struct, frozen=True):
@@ -60,7 +65,10 @@ class _Entry:
     source: Path
     part: str
     split: str
+    image: str
+    """As the labels name it."""
     name: str
+    """Of its file in the split."""
     sha256: str
     label: str
     """Text of the label file."""
@@ -72,19 +80,24 @@ def write(
     held_out: Sequence[bool],
     directory: Path,
     *,
+    images: Path | None = None,
     copy: bool = False,
     made_with: Mapping[str, str | int | bool | None] | None = None,
 ) -> Path:
     """Write ``images/{train,val}``, ``labels/{train,val}``, ``dataset.json`` and ``data.yaml``; return the last.
 
-    ``labels`` are the class names; ``held_out`` says of each picture whether it goes into ``val``. Where none does,
-    ``data.yaml`` names ``train`` in place of ``val``, since Ultralytics asks for one. Pictures are symbolic links, or
-    copies. Boxes are clipped to their picture. An earlier dataset in ``directory`` is replaced. Raises DatasetError,
-    before anything is written, for a picture that cannot be read, a class id without a label, a box without area
-    inside its picture, and a directory that holds something else.
+    ``labels`` are the class names; ``held_out`` says of each picture whether it goes into ``val``; pictures are named
+    from the directory ``images``, or the one that all are in. Where nothing is held out, ``data.yaml`` names
+    ``train`` in place of ``val``, since Ultralytics asks for one. Pictures are symbolic links, or copies. Boxes are
+    clipped to their picture.
+
+    An earlier dataset in ``directory`` is replaced; ``dataset.json`` goes first and comes last, so that a directory
+    which has it is whole. Raises DatasetError, before anything is written, for a picture that cannot be read, a class
+    id without a label, a box without area inside its picture, and a directory that holds something else.
     """
     splits = [SPLITS[bool(each)] for each in held_out]
-    entries = _unique([_entry(*each, len(labels)) for each in zip(pictures, splits, strict=True)])
+    images = images or Path(os.path.commonpath([picture.path.parent for picture in pictures]))
+    entries = _unique([_entry(*each, images, len(labels)) for each in zip(pictures, splits, strict=True)])
     _clear(directory, entries)
     for split in SPLITS:
         for kind in ("images", "labels"):
@@ -93,12 +106,26 @@ def write(
         _put(entry, directory, copy)
     described = {split: _describe([each for each in entries if each.split == split]) for split in SPLITS}
     dataset = Dataset(SCHEMA, tuple(labels), dict(made_with or {}), described)
+    described_by = _data_yaml(directory, labels, "val" if any(held_out) else "train")
     document = msgspec.json.format(msgspec.json.encode(dataset), indent=2)
-    (directory / "dataset.json").write_bytes(document + b"\n")
-    return _data_yaml(directory, labels, "val" if any(held_out) else "train")
+    whole.write({directory / DESCRIPTION: document + b"\n"})
+    (directory / UNFINISHED).unlink()
+    return described_by
 
 
-def _entry(picture: LabelledPicture, split: str, classes: int) -> _Entry:
+def read(directory: Path) -> Dataset:
+    """What is written of a dataset. Raises DatasetError."""
+    try:
+        dataset = msgspec.json.decode((directory / DESCRIPTION).read_bytes(), type=Dataset)
+        if dataset.schema == SCHEMA:
+            return dataset
+        cause = f"its schema is {dataset.schema}, not {SCHEMA}"
+    except (OSError, msgspec.DecodeError) as error:
+        cause = str(error)
+    raise DatasetError(f"{directory} is no dataset: {cause}; make one by modelkit dataset")
+
+
+def _entry(picture: LabelledPicture, split: str, images: Path, classes: int) -> _Entry:
     try:
         content = picture.path.read_bytes()
         height, width = decode(content, "apply", MAX_MEGAPIXELS).shape[:2]
@@ -108,7 +135,8 @@ def _entry(picture: LabelledPicture, split: str, classes: int) -> _Entry:
     if picture.path.suffix.lower() not in _SUFFIXES:  # Ultralytics would pass it over
         name += _SUFFIX_OF[content[:2]]
     label = _label(picture, width, height, classes)
-    return _Entry(picture.path, picture.part, split, name, hashlib.sha256(content).hexdigest(), label)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return _Entry(picture.path, picture.part, split, image_name(picture, images), name, sha256, label)
 
 
 def _label(picture: LabelledPicture, width: int, height: int, classes: int) -> str:
@@ -153,13 +181,17 @@ def _clear(directory: Path, entries: Sequence[_Entry]) -> None:
             raise DatasetError(
                 f"{entry.source} is in {directory} itself; write the dataset to another directory"
             )
-    if (directory / "dataset.json").is_file():
-        for kind in ("images", "labels"):
-            shutil.rmtree(directory / kind, ignore_errors=True)
-    elif directory.is_dir() and any(directory.iterdir()):
-        raise DatasetError(
-            f"{directory} holds something other than a dataset of ours; write to another directory"
-        )
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / UNFINISHED).exists():
+        try:
+            read(directory)
+        except DatasetError as error:
+            fix = "write to another directory"
+            raise DatasetError(f"{directory} holds something other than a dataset of ours; {fix}") from error
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / UNFINISHED).touch()
+    (directory / DESCRIPTION).unlink(missing_ok=True)
+    for kind in ("images", "labels"):
+        shutil.rmtree(directory / kind, ignore_errors=True)
 
 
 def _put(entry: _Entry, directory: Path, copy: bool) -> None:
@@ -174,7 +206,9 @@ def _put(entry: _Entry, directory: Path, copy: bool) -> None:
 
 def _describe(entries: Sequence[_Entry]) -> Split:
     parts = tuple(sorted({entry.part for entry in entries}))
-    return Split(parts, {entry.name: entry.sha256 for entry in sorted(entries, key=lambda each: each.name)})
+    in_order = sorted(entries, key=lambda each: each.image)
+    labels = hashlib.sha256(msgspec.json.encode([(each.image, each.label) for each in in_order])).hexdigest()
+    return Split(parts, {each.image: each.sha256 for each in in_order}, labels)
 
 
 def _data_yaml(directory: Path, labels: Sequence[str], val: str) -> Path:

@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "All pictures of a part are on one side of the split. Errors are exit status 1, and nothing is written;\n"
         "warnings change neither.",
         "modelkit dataset --labels tags/labels.csv --classes scratch --check",
-        "modelkit dataset --labels tags/labels.csv --classes scratch --fold 0 --output folds/fold0",
-        "modelkit dataset --labels tags/labels.csv --classes scratch --all --output everything",
-        "modelkit dataset --labels exported/data.yaml --part-pattern '^[0-9]+' --fold 0 --output folds/fold0",
+        "modelkit dataset --labels tags/labels.csv --classes scratch --fold 0 --output sets/fold0",
+        "modelkit dataset --labels tags/labels.csv --classes scratch --all --output sets/all",
+        "modelkit dataset --labels exported/data.yaml --part-pattern '^[0-9]+' --fold 0 --output sets/fold0",
     )
     source.add_arguments(parser)
     add = parser.add_argument
@@ -88,6 +88,11 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         raise CommandError("say where to write with --output, or --check to report only")
     if arguments.fold is None and not arguments.all:
         raise CommandError("say what to hold out: --fold K, or --all to train on everything")
+    if arguments.fold is not None and not arguments.random and source.is_every_picture_a_part(arguments):
+        raise CommandError(
+            "each picture would be a part of its own, and a part on both sides; say by --part-pattern how to find "
+            "the part in a file name, or deal pictures by --random"
+        )
     if arguments.all and arguments.random:
         raise CommandError(
             "--all holds out nothing, so there is nothing to deal at random; leave one of them out"
@@ -106,7 +111,15 @@ def _write(
         "fold": arguments.fold,
         "seed": arguments.seed if arguments.random else None,
     }
-    path = write(pictures, labels, held_out, arguments.output, copy=arguments.copy, made_with=made_with)
+    path = write(
+        pictures,
+        labels,
+        held_out,
+        arguments.output,
+        images=source.root(arguments),
+        copy=arguments.copy,
+        made_with=made_with,
+    )
     return {"data": str(path), "train": held_out.count(False), "val": held_out.count(True)}
 
 

@@ -14,11 +14,12 @@ from rich.progress import Progress
 from inspector.core.package import Precision, Thresholds
 from inspector.core.settings import SettingsError, parse
 from inspector.shell.package import PackageError
-from modelkit.arguments import CommandError, explain
+from modelkit import source
+from modelkit.arguments import CommandError, count, explain
 from modelkit.evaluation import Evaluation, evaluate
 from modelkit.fold_directory import FoldsError
 from modelkit.intervals import RESAMPLES
-from modelkit.labels import LabelledPicture, LabelsError, read_csv
+from modelkit.labels import LabelledPicture, LabelsError
 from modelkit.predictions import PredictionsError, write
 from modelkit.report import report
 from modelkit.score_table import show
@@ -32,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Run the detector that ships on labelled pictures, judge as the device does, and say how well that went.\n\n"
         "--package judges a package (or a single ONNX file) on every picture, which should be of parts that it was\n"
         "not trained on. --folds judges by each fold's models what that fold held out, and pools it.",
-        "modelkit evaluate --package models --labels tags/labels.csv --images tags/images --report report.html",
-        "modelkit evaluate --package models --labels tags/labels.csv --images tags/images --json",
-        "modelkit evaluate --folds folds --labels tags/labels.csv --images tags/images --output out-of-fold.json",
+        "modelkit evaluate --package models --labels tags/labels.csv --report report.html",
+        "modelkit evaluate --package models --labels tags/labels.csv --json",
+        "modelkit evaluate --folds runs/folds --labels tags/labels.csv --output out-of-fold.json",
     )
     add = parser.add_argument
     judged = parser.add_mutually_exclusive_group(required=True)
@@ -42,14 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judged.add_argument(
         "--folds", type=Path, metavar="DIR", help="fold0, fold1 …, with recipe.json and models"
     )
-    add("--labels", type=Path, required=True, metavar="CSV", help="image, tag, boxes")
-    add("--images", type=Path, required=True, metavar="DIR", help="where the pictures are that it names")
+    source.add_arguments(parser)
     add("--file", metavar="NAME", help="the FP32 model of each fold (fp32.onnx)")
     add("--int8-file", metavar="NAME", help="the INT8 model of each fold (int8.onnx)")
     add("--confidence", type=float, help="from here on a detection fails a part (the package's, else 0.5)")
     add("--low-confidence", type=float, help="below it is ignored (the package's, else 0.25)")
     add(
-        "--resamples", type=int, default=RESAMPLES, metavar="N", help=f"draws for the intervals ({RESAMPLES})"
+        "--resamples",
+        type=count,
+        default=RESAMPLES,
+        metavar="N",
+        help=f"draws for the intervals ({RESAMPLES})",
     )
     add("--json", action="store_true", help="print one JSON object")
     add(
@@ -67,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.package and (arguments.file or arguments.int8_file):
         raise CommandError("--file and --int8-file name the models of --folds; a package says which it has")
     try:
-        pictures = read_csv(arguments.labels, arguments.images)
+        pictures = source.read_pictures(arguments)
         trial, evaluation = _evaluate(arguments, pictures)
     except (LabelsError, PackageError, PredictionsError, FoldsError) as error:
         raise CommandError(error) from error
@@ -79,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         write(trial.predictions, arguments.output)
     if arguments.report:
-        arguments.report.write_text(report(trial, evaluation, arguments.images), encoding="utf-8")
+        arguments.report.write_text(report(trial, evaluation, source.root(arguments)), encoding="utf-8")
     if arguments.json:
         print(msgspec.json.encode(evaluation).decode())
     else:
@@ -108,10 +112,10 @@ def _try(
     arguments: argparse.Namespace, pictures: Sequence[LabelledPicture], advance: Callable[[], None]
 ) -> Trial:
     if arguments.package:
-        return try_package(arguments.package, pictures, arguments.images, advance)
+        return try_package(arguments.package, pictures, source.root(arguments), advance)
     given: dict[Precision, str | None] = {"fp32": arguments.file, "int8": arguments.int8_file}
     named = {precision: name for precision, name in given.items() if name}
-    return try_folds(arguments.folds, pictures, arguments.images, named, advance)
+    return try_folds(arguments.folds, pictures, source.root(arguments), named, advance)
 
 
 def _thresholds(arguments: argparse.Namespace, trial: Trial) -> Thresholds:

@@ -22,7 +22,7 @@ def describe(predictions: Predictions) -> Evidence:
         pictures=len(pictures),
         defective=sum(each.is_defective for each in pictures),
         parts=len({each.part for each in pictures}),
-        out_of_fold=all(each.fold is not None for each in pictures),
+        out_of_fold=all(each.is_part_unseen for each in pictures),
         sha256=hashlib.sha256(msgspec.json.encode((predictions.class_names, truth))).hexdigest(),
     )
 

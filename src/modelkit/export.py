@@ -16,7 +16,7 @@ from inspector.core.package import Kind
 from inspector.shell import detector
 from inspector.shell.detector import Detector
 from inspector.shell.package import PackageError
-from modelkit import canvases
+from modelkit import canvases, whole
 from modelkit.agreement import Gap, Run, gap, runner
 from modelkit.cut import CutError, cut
 from modelkit.weights import Weights
@@ -76,7 +76,7 @@ def export(
     tell(f"comparing on {len(pictures)} pictures")
     gaps = {name: gap(runner(content, model.interface), each, pictures) for name, each in references.items()}
     _require_small(source, gaps)
-    _write(dict(zip(targets, (content, original), strict=False)))
+    whole.write(dict(zip(targets, (content, original), strict=False)))
     return Exported(model, len(pictures), gaps)
 
 
@@ -131,17 +131,3 @@ def _require_small(source: Path, gaps: dict[str, Gap]) -> None:
             found = f"{each.confidence:.1g} in confidence and {each.box_px:.1g} px"
             fix = "export it as plain (--kind plain), or by other versions of Ultralytics and onnxslim"
             raise ExportError(f"{source}: exported, it would be {found} away from {name}; {fix}")
-
-
-def _write(contents: dict[Path, bytes]) -> None:
-    """Each whole or not at all."""
-    parts = {path: path.with_name(f".{path.name}.part") for path in contents}
-    try:
-        for path, part in parts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(contents[path])
-        for path, part in parts.items():
-            part.replace(path)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 images=arguments.images,
                 tell=status.update,
             )
-    except (ExportError, ExtraError, ImagesError, PackageError, WeightsError) as error:
+    except (ExportError, ExtraError, ImagesError, PackageError, WeightsError, ValueError) as error:
         raise CommandError(error) from error
     print(_json(arguments.output, done) if arguments.json else _text(arguments.output, done))
     return 0

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.frame import Pixels, decode
+from modelkit.images import MAX_MEGAPIXELS
 
-MAX_MEGAPIXELS = 50.0
 WIDTH, HEIGHT = 224, 160
 """Of the fine structure, whatever the picture's shape: pictures to compare come from one camera."""
 _NEIGHBOURHOOD = 9

@@ -15,8 +15,7 @@ from pathlib import Path
 import msgspec
 
 from inspector.core.package import Precision
-from modelkit.labels import LabelledPicture
-from modelkit.predictions import image_name
+from modelkit.labels import LabelledPicture, image_name
 
 RECIPE = "recipe.json"
 FILES: dict[Precision, str] = {"fp32": "fp32.onnx", "int8": "int8.onnx"}
@@ -28,7 +27,7 @@ class FoldsError(Exception):
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """What an evaluation needs to know of how a fold's model was made; a recipe says more."""
+    """What is needed to know of how a model was made; the record of a training says more."""
 
     held_out: tuple[str, ...] = ()
     held_out_images: tuple[str, ...] = ()
@@ -44,6 +43,8 @@ class Fold:
     held_out: tuple[LabelledPicture, ...]
     known: tuple[LabelledPicture, ...]
     """The others."""
+    is_grouped: bool
+    """Whether it holds out whole parts."""
 
 
 def read_folds(
@@ -88,7 +89,11 @@ def _fold(
     pictures: Sequence[LabelledPicture],
     images: Path,
 ) -> Fold:
-    recipe = _read_recipe(directory / RECIPE)
+    recipe = read_recipe(directory / RECIPE)
+    if not recipe.held_out and not recipe.held_out_images:
+        raise FoldsError(
+            f'{directory / RECIPE} says neither "held_out" nor "held_out_images"; so nothing is known to be unseen'
+        )
     if both := set(recipe.held_out) & set(recipe.trained_on):
         raise FoldsError(f"{directory / RECIPE}: {', '.join(sorted(both))} is held out and trained on")
     if recipe.held_out_images:
@@ -106,23 +111,18 @@ def _fold(
         {precision: directory / name for precision, name in models.items()},
         tuple(each for each, is_out in zip(pictures, held_out, strict=True) if is_out),
         tuple(each for each, is_out in zip(pictures, held_out, strict=True) if not is_out),
+        is_grouped=not recipe.held_out_images,
     )
 
 
-def _read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> Recipe:
+    """A training's ``recipe.json``. Raises FoldsError."""
     try:
-        recipe = msgspec.json.decode(path.read_bytes(), type=Recipe)
+        return msgspec.json.decode(path.read_bytes(), type=Recipe)
     except FileNotFoundError as error:
-        raise FoldsError(
-            f"{path.parent} has no {RECIPE}, which says what it held out; make the folds again"
-        ) from error
+        raise FoldsError(f"there is no {path}, which says what was held out; train again") from error
     except msgspec.DecodeError as error:
-        raise FoldsError(f"{path} is no recipe: {error}") from error
-    if not recipe.held_out and not recipe.held_out_images:
-        raise FoldsError(
-            f'{path} says neither "held_out" nor "held_out_images"; so nothing is known to be unseen'
-        )
-    return recipe
+        raise FoldsError(f"{path} is no recipe: {error}; give the recipe.json of a training") from error
 
 
 def _refuse_overlap(folds: Sequence[Fold]) -> None:

@@ -14,12 +14,12 @@ from inspector.core.frame import FrameError, Pixels, decode
 from inspector.core.golden import compare
 from inspector.core.package import GoldenDetection, Thresholds
 from inspector.shell.detector import Detector
+from modelkit.images import MAX_MEGAPIXELS
 
 CLEARANCE = 0.1
 """Least distance of every confidence from both thresholds, so that no device's rounding changes a verdict."""
 LIGHTS = {"golden/blue-light.png": (1.0, 0.75, 0.35), "golden/red-light.png": (0.35, 0.75, 1.0)}
 """Share of blue, green and red that is left."""
-MAX_MEGAPIXELS = 50.0
 
 
 class GoldenError(Exception):

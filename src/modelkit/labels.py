@@ -52,20 +52,28 @@ class LabelledPicture:
 def read_csv(labels: Path, images: Path, *, must_exist: bool = True) -> list[LabelledPicture]:
     """Read ``labels.csv`` (``image,tag,boxes``, where boxes is JSON), the pictures being in ``images``.
 
-    Raises LabelsError naming every row that cannot be read and every picture that is missing, these unless
-    ``must_exist`` is false.
+    Raises LabelsError naming every row that cannot be read or has a picture that an earlier one has, and every
+    picture that is missing, these unless ``must_exist`` is false.
     """
     pictures: list[LabelledPicture] = []
     faults: list[str] = []
+    lines: dict[Path, int] = {}
     with labels.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
-        if not set(COLUMNS) <= set(rows.fieldnames or ()):
-            raise LabelsError(f"{labels}: its first line should name the columns {', '.join(COLUMNS)}")
-        for row in rows:
-            try:
-                pictures.append(_picture(row, images, must_exist))
-            except (LabelsError, msgspec.DecodeError) as error:
-                faults.append(f"line {rows.line_num}, {row['image']}: {error}")
+        try:
+            if not set(COLUMNS) <= set(rows.fieldnames or ()):
+                raise LabelsError(f"{labels}: its first line should name the columns {', '.join(COLUMNS)}")
+            for row in rows:
+                try:
+                    picture = _picture(row, images, must_exist)
+                    if earlier := lines.get(picture.path):
+                        raise LabelsError(f"line {earlier} has it, too; put all its boxes into one line")
+                    lines[picture.path] = rows.line_num
+                    pictures.append(picture)
+                except (LabelsError, msgspec.DecodeError, OverflowError) as error:
+                    faults.append(f"line {rows.line_num}, {row['image']}: {error}")
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise LabelsError(f"{labels} is no CSV file in UTF-8: {error}; save it as one") from error
     return complete(labels, pictures, faults)
 
 
@@ -78,6 +86,12 @@ def complete(source: Path, pictures: list[LabelledPicture], faults: Sequence[str
     if not pictures:
         raise LabelsError(f"{source} lists no picture")
     return pictures
+
+
+def image_name(picture: LabelledPicture, images: Path) -> str:
+    """What labels.csv calls it, where pictures are named from the directory ``images``."""
+    path = picture.path
+    return path.relative_to(images).as_posix() if path.is_relative_to(images) else path.as_posix()
 
 
 def class_names(directory: Path, given: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -103,6 +117,8 @@ def distinct(names: Sequence[str], source: object) -> tuple[str, ...]:
 
 
 def _picture(row: dict[str, str], images: Path, must_exist: bool) -> LabelledPicture:
+    if missing := [column for column in COLUMNS if row[column] is None]:
+        raise LabelsError(f"it ends before {', '.join(missing)}")
     boxes = msgspec.json.decode(row["boxes"] or "[]", type=list[LabelledBox])
     path = images / row["image"]
     if not row["tag"]:

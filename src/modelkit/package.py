@@ -29,7 +29,7 @@ from inspector.shell.package import MANIFEST
 from modelkit.golden import Picture
 from modelkit.golden_choice import Choice, choose
 from modelkit.promotion import Metrics
-from modelkit.replacement import replace
+from modelkit.replacement import replace, strangers
 from modelkit.signing import Key, sign
 
 _VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
@@ -68,8 +68,11 @@ class Draft:
     def write(self, directory: Path, key: Key | None = None) -> None:
         """Replace the package in ``directory``, all or nothing; without a key the new one has no signature.
 
-        Raises SigningError, before anything is touched, and OSError.
+        Raises SigningError and PackagingError, before anything is touched, and OSError.
         """
+        if found := strangers(directory):
+            cause = f"{directory} holds no package, but {', '.join(found)}, which would be replaced"
+            raise PackagingError(f"{cause}; write to another directory, or move that away")
         signature = {} if key is None else {SIGNATURE: sign(self.contents[MANIFEST], key)}
         replace(directory, {**self.contents, **signature})
 

@@ -117,6 +117,11 @@ def _predictions(arguments: argparse.Namespace, precisions: tuple[Precision, ...
             f"{arguments.out_of_fold} has no {' and no '.join(sorted(missing))} predictions; evaluate folds with "
             "models of each precision"
         )
+    if any(each.fold is not None and not each.is_part_unseen for each in predictions.pictures):
+        raise CommandError(
+            f"{arguments.out_of_fold} is of a random split, whose models have seen other pictures of the same parts: "
+            "what it says is too good; evaluate folds that hold out parts"
+        )
     return msgspec.structs.replace(predictions, precisions=precisions)
 
 
@@ -175,6 +180,10 @@ def _show(made: Draft, output: Path, overruled: Sequence[str]) -> None:
     print(f"  confidence {by.confidence}, low_confidence {by.low_confidence}")
     if manifest.threshold_rule:
         print(f"  {manifest.threshold_rule}")
+    if manifest.evidence and not manifest.evidence.out_of_fold:
+        print(
+            "  by pictures that the models may have been trained on, for all that is known: look where they are from"
+        )
     print(f"  golden: {', '.join(f'{each.picture.name} {each.verdict}' for each in choice.taken)}")
     for name, why in list(choice.unfit.items())[:UNFIT_SHOWN]:
         print(f"  not golden: {name}: {why}")

@@ -22,7 +22,7 @@ from inspector.core.package import KnownImages, Precision
 from inspector.core.settings import Settings
 from inspector.shell.detector import Detector
 from modelkit.average_precision import Coco
-from modelkit.labels import LabelledBox, LabelledPicture
+from modelkit.labels import LabelledBox, LabelledPicture, image_name
 
 SCHEMA: Literal["edge-inspector/predictions/1"] = "edge-inspector/predictions/1"
 MATCH_IOU = 0.5
@@ -61,6 +61,8 @@ class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The most confident first; each picture of a file has the same precisions."""
     fold: int | None = None
     """Of which fold the model is; null where one model judged every picture."""
+    is_part_unseen: bool = False
+    """Whether the fold held out all pictures of the part, and not just this one."""
 
     @property
     def is_defective(self) -> bool:
@@ -94,6 +96,7 @@ def predict(
     images: Path,
     known: KnownImages | None,
     fold: int | None = None,
+    is_part_unseen: bool = False,
     advance: Callable[[], object] = lambda: None,
 ) -> list[Prediction]:
     """Run the detector that ships, with the device's default settings, on each picture, in order.
@@ -123,15 +126,10 @@ def predict(
                 for precision, found in each.found.items()
             },
             fold=fold,
+            is_part_unseen=is_part_unseen,
         )
         for number, (picture, each) in enumerate(zip(pictures, seen, strict=True))
     ]
-
-
-def image_name(picture: LabelledPicture, images: Path) -> str:
-    """What labels.csv calls it, where pictures are named from the directory ``images``."""
-    path = picture.path
-    return path.relative_to(images).as_posix() if path.is_relative_to(images) else path.as_posix()
 
 
 def read_pixels(path: Path) -> Pixels:

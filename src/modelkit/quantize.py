@@ -32,7 +32,9 @@ class QuantizeError(Exception):
 
 
 def named(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which every node has a name, and every tensor its type and shape."""
+    """A copy in which every node has a name, and every tensor its type and shape. Raises QuantizeError."""
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        raise QuantizeError("it is quantized already; give the float network that it was made of")
     copy = onnx.shape_inference.infer_shapes(model)
     taken = {node.name for node in copy.graph.node}
     for index, node in enumerate(copy.graph.node):

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from inspector.core.package import Thresholds
 from inspector.shell.package import PackageError
+from modelkit import source, whole
 from modelkit.activations import METHODS
-from modelkit.arguments import CommandError, explain
+from modelkit.arguments import CommandError, count, explain
 from modelkit.candidates import Candidate, Limits, candidates, spread
-from modelkit.fold_directory import Recipe
-from modelkit.labels import LabelledPicture, LabelsError, read_csv
-from modelkit.predictions import PredictionsError, image_name
+from modelkit.fold_directory import FoldsError, Recipe, read_recipe
+from modelkit.labels import LabelledPicture, LabelsError, image_name
+from modelkit.predictions import PredictionsError
 from modelkit.quantize import QuantizeError
 
 POINTS = 100
@@ -35,22 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Ranges are measured, and candidates judged, on labelled pictures of the parts that it was trained on, so\n"
         "that parts it has never seen stay unseen; to be judged each picture is mirrored too. More and more is left\n"
         "in float until a candidate holds; where none does, nothing is written.",
-        "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --fold recipe.json \\\n"
-        "    --output int8.onnx",
-        "modelkit quantize fp32.onnx --labels tags/labels.csv --images tags/images --parts tag-01 tag-02 \\\n"
+        "modelkit quantize fp32.onnx --labels tags/labels.csv --fold recipe.json \\\n    --output int8.onnx",
+        "modelkit quantize fp32.onnx --labels tags/labels.csv --parts tag-01 tag-02 \\\n"
         "    --output int8.onnx --weight-bits 8",
     )
     add = parser.add_argument
     add("source", type=Path, metavar="ONNX", help="what modelkit export wrote, or a plain Ultralytics export")
-    add("--labels", type=Path, required=True, metavar="CSV", help="image, tag, boxes")
-    add("--images", type=Path, required=True, metavar="DIR", help="where the pictures are that it names")
+    source.add_arguments(parser)
     parts = parser.add_mutually_exclusive_group(required=True)
     parts.add_argument("--parts", nargs="+", metavar="PART", help="parts that it was trained on")
     parts.add_argument(
         "--fold", type=Path, metavar="JSON", help="recipe.json of its training, which names them"
     )
     add("--output", type=Path, required=True, metavar="ONNX")
-    add("--pictures", type=int, default=100, metavar="N", help="to measure ranges on, evenly spread (100)")
+    add("--pictures", type=count, default=100, metavar="N", help="to measure ranges on, evenly spread (100)")
     add(
         "--method",
         nargs="+",
@@ -91,11 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Try candidates, write the first that holds, and show what was tried."""
+    if arguments.output.resolve() == arguments.source.resolve():
+        raise CommandError(f"{arguments.source} would be written over; give --output another name")
     try:
-        pictures = _trained_on(arguments, read_csv(arguments.labels, arguments.images))
+        pictures = _trained_on(arguments, source.read_pictures(arguments))
         measured = spread(pictures, arguments.pictures)
         tried, content = _try(arguments, pictures, measured)
-    except (LabelsError, PackageError, PredictionsError, QuantizeError, ValueError) as error:
+    except (FoldsError, LabelsError, PackageError, PredictionsError, QuantizeError, ValueError) as error:
         raise CommandError(error) from error
     if not arguments.json:
         Console().print(_table(tried))
@@ -104,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"no candidate holds, and {arguments.output} is not written; measure ranges on more pictures "
             "(--pictures), or keep to FP32"
         )
-    _write(arguments.output, content)
+    whole.write({arguments.output: content})
     by = {"measured": len(measured), "judged": len(pictures)}
     print(_json(arguments, by, tried, content) if arguments.json else _text(arguments.output, by, content))
     return 0
@@ -136,33 +137,18 @@ def _try(
 def _trained_on(
     arguments: argparse.Namespace, labelled: Sequence[LabelledPicture]
 ) -> Sequence[LabelledPicture]:
-    recipe = _recipe(arguments.fold) if arguments.fold else Recipe(trained_on=tuple(arguments.parts))
+    recipe = read_recipe(arguments.fold) if arguments.fold else Recipe(trained_on=tuple(arguments.parts))
     if unknown := set(recipe.trained_on) - {picture.part for picture in labelled}:
         raise CommandError(f"{arguments.labels} has no part {', '.join(sorted(unknown)[:5])}")
     chosen = [
         picture
         for picture in labelled
         if picture.part in recipe.trained_on
-        and image_name(picture, arguments.images) not in (recipe.held_out_images or ())
+        and image_name(picture, source.root(arguments)) not in recipe.held_out_images
     ]
     if not chosen:
         raise CommandError(f"{arguments.fold} names no part that it was trained on; name them by --parts")
     return chosen
-
-
-def _recipe(path: Path) -> Recipe:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Recipe)
-    except msgspec.DecodeError as error:
-        raise CommandError(f"{path} is no recipe: {error}; give the recipe.json of a training") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _table(tried: Sequence[Candidate]) -> Table:

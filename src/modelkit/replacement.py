@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -39,6 +40,19 @@ def replace(directory: Path, contents: Mapping[str, bytes]) -> None:
         if not was_there:
             with suppress(OSError):  # where it holds the package
                 directory.rmdir()
+
+
+def strangers(directory: Path) -> list[str]:
+    """What has the name of a file of a package in a directory that holds none: it is not ours to replace."""
+    if any((directory / name).exists() for name in (LEAVING, OLD)):
+        return []
+    there = [name for name in ENTRIES if (directory / name).exists()]
+    try:
+        manifest = json.loads((directory / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return there
+    is_ours = isinstance(manifest, dict) and str(manifest.get("schema")).startswith("edge-inspector/model/")
+    return [] if is_ours else there
 
 
 def recover(directory: Path) -> None:

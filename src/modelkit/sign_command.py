@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inspector.core.package import SIGNATURE
 from inspector.shell.package import MANIFEST
+from modelkit import whole
 from modelkit.arguments import CommandError, explain
 from modelkit.signing import SigningError, open_key, sign
 from modelkit.verify import verify
@@ -34,8 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
         signature = sign((directory / MANIFEST).read_bytes(), open_key(arguments.key))
     except SigningError as error:
         raise CommandError(error) from error
-    aside = directory / f".{SIGNATURE}.new"
-    aside.write_bytes(signature)
-    aside.replace(directory / SIGNATURE)
+    whole.write({directory / SIGNATURE: signature})
     print(f"{directory / SIGNATURE}: {MANIFEST} is signed")
     return 0

@@ -43,11 +43,34 @@ def read(
 ) -> tuple[list[LabelledPicture], tuple[str, ...]]:
     """The pictures and class names that the arguments tell of. Raises LabelsError; see the readers."""
     labels: Path = arguments.labels
-    if labels.suffix != ".csv":
+    if not _is_csv(labels):
         return read_yolo(labels, arguments.part_pattern, arguments.classes, must_exist=must_exist)
     names = class_names(labels.parent, arguments.classes)
-    images = arguments.images or labels.parent / "images"
-    return read_csv(labels, images, must_exist=must_exist), names
+    return read_csv(labels, root(arguments), must_exist=must_exist), names
+
+
+def read_pictures(arguments: argparse.Namespace) -> list[LabelledPicture]:
+    """The pictures alone: what the classes are called a model says. Raises LabelsError."""
+    if _is_csv(arguments.labels):
+        return read_csv(arguments.labels, root(arguments))
+    return read(arguments)[0]
+
+
+def root(arguments: argparse.Namespace) -> Path:
+    """The directory that pictures are named from."""
+    labels: Path = arguments.labels
+    if _is_csv(labels):
+        return Path(arguments.images or labels.parent / "images")
+    return labels if labels.is_dir() else labels.parent
+
+
+def is_every_picture_a_part(arguments: argparse.Namespace) -> bool:
+    """Whether nothing says which pictures show the same part."""
+    return not _is_csv(arguments.labels) and not arguments.part_pattern
+
+
+def _is_csv(labels: Path) -> bool:
+    return labels.suffix == ".csv"
 
 
 def _pattern(text: str) -> str:

@@ -87,13 +87,11 @@ def explain(predictions: Predictions, rule: Rule, thresholds: Thresholds) -> str
     defective = sum(picture.is_defective for picture in predictions.pictures)
     escapes = [f"{name} {each.escapes(thresholds.low_confidence)}" for name, each in found.items()]
     alarms = [f"{name} {each.false_alarms(thresholds.confidence)}" for name, each in found.items()]
-    floor = (
-        f"the highest at which at most {rule.max_escapes * 100:g} % of the defective pictures pass, less "
-        f"{rule.margin:g}"
-    )
+    margin = f"{rule.margin:g}, within {STEPS[0]:g} to {STEPS[-1]:g}"
+    floor = f"the highest at which at most {rule.max_escapes * 100:g} % of the defective pictures pass, less {margin}"
     accepting = (
         f"the lowest at which at most {rule.max_false_alarms * 100:g} % of the pictures have a false alarm, but not "
-        f"below the former, plus {rule.margin:g}"
+        f"below the former, plus {margin}"
     )
     return (
         f"low_confidence: {floor if rule.low_confidence is None else 'set by hand'} "

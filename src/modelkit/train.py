@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from modelkit.dataset import Dataset
+from modelkit import whole
+from modelkit.dataset import read
 from modelkit.extra import ultralytics
+from modelkit.fold_directory import FoldsError, read_recipe
 from modelkit.recipe import Recipe
 
 MODEL = "model.pt"
@@ -36,11 +38,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     held_out: tuple[str, ...]
     """Parts that the network has not seen."""
     held_out_images: tuple[str, ...] = ()
-    """File names, in place of parts where the split went through parts: a random one, which leaks."""
+    """As the labels name them, in place of parts where the split went through parts: a random one, which leaks."""
     pictures: int
     """Trained on."""
     pictures_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     """Of the sorted hashes of the pictures trained on."""
+    labels_sha256: str
+    """Of their names and labels, as in ``dataset.json``."""
     pretrained: str | None = None
     """SHA-256 of the weights begun with; null: from scratch."""
     versions: dict[str, str]
@@ -71,15 +75,17 @@ def train(
     directory.mkdir(parents=True, exist_ok=True)
     _write(directory, record)
     last = _run(dataset / "data.yaml", recipe, directory, pretrained, device)
-    shutil.copyfile(last, model)
+    whole.write({model: last.read_bytes()})
     finished_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     _write(directory, msgspec.structs.replace(record, finished_at=finished_at))
     return model
 
 
 def _record(dataset: Path, recipe: Recipe, pretrained: Path | None) -> Record:
-    described = msgspec.json.decode((dataset / "dataset.json").read_bytes(), type=Dataset)
+    described = read(dataset)
     train, val = described.splits["train"], described.splits["val"]
+    if pretrained:
+        _refuse_what_has_seen(pretrained, val.parts)
     is_leaky = not set(train.parts).isdisjoint(val.parts)
     return Record(
         recipe=recipe,
@@ -89,9 +95,23 @@ def _record(dataset: Path, recipe: Recipe, pretrained: Path | None) -> Record:
         held_out_images=tuple(val.pictures) if is_leaky else (),
         pictures=len(train.pictures),
         pictures_sha256=hashlib.sha256("".join(sorted(train.pictures.values())).encode()).hexdigest(),
+        labels_sha256=train.labels_sha256,
         pretrained=hashlib.sha256(pretrained.read_bytes()).hexdigest() if pretrained else None,
         versions=_versions(),
     )
+
+
+def _refuse_what_has_seen(pretrained: Path, held_out: Sequence[str]) -> None:
+    """Weights that were trained on what is held out have seen it."""
+    try:
+        seen = set(read_recipe(pretrained.with_name(RECORD)).trained_on) & set(held_out)
+    except FoldsError:
+        return  # weights of others come without a record
+    if seen:
+        raise TrainingError(
+            f"{pretrained} has been trained on {', '.join(sorted(seen)[:5])}, which the dataset holds out; begin "
+            "with weights that have not seen it"
+        )
 
 
 def _versions() -> dict[str, str]:
@@ -112,7 +132,7 @@ def _read(directory: Path) -> Record | None:
 
 def _write(directory: Path, record: Record) -> None:
     document = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
-    (directory / RECORD).write_bytes(document)
+    whole.write({directory / RECORD: document})
 
 
 def _is_same(earlier: Record, record: Record) -> bool:
@@ -122,9 +142,12 @@ def _is_same(earlier: Record, record: Record) -> bool:
 
 def _run(data: Path, recipe: Recipe, directory: Path, pretrained: Path | None, device: str) -> Path:
     """Train, or go on with what was begun; return the last checkpoint."""
-    from modelkit.trainer import Trainer
+    from modelkit.trainer import WHOLE, Trainer, finished
 
-    last = directory / "training" / "weights" / "last.pt"
+    weights = directory / "training" / "weights"
+    last = weights / WHOLE
+    if last.is_file() and (path := finished(last, recipe.epochs)):
+        return path
     parameters: dict[str, Any] = {
         name: value for name, value in msgspec.structs.asdict(recipe).items() if name not in _OURS
     }

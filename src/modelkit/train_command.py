@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from modelkit.arguments import CommandError, explain
+from modelkit.dataset import DatasetError
 from modelkit.extra import ExtraError
 from modelkit.recipe import RECIPES, RecipeError, adapt
 from modelkit.train import TrainingError, train
@@ -20,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "Train a YOLOv8 on datasets that modelkit dataset wrote, one network each. Needs the extra models.\n\n"
         "Give the same command again to go on after an interruption; what is finished is not trained again.",
-        "modelkit train simulated --recipe pretrain --output runs/pretrained",
-        "modelkit train folds/fold* --recipe finetune --pretrained runs/pretrained/model.pt --output runs/folds",
-        "modelkit train simulated --recipe pretrain --set activation=silu variant=s --output runs/other",
+        "modelkit train sets/simulated --recipe pretrain --output runs/pretrained",
+        "modelkit train sets/fold* --recipe finetune --pretrained runs/pretrained/model.pt --output runs/folds",
+        "modelkit train sets/simulated --recipe pretrain --set activation=silu variant=s --output runs/other",
     )
     add = parser.add_argument
     add("datasets", type=Path, nargs="+", metavar="DATASET", help="directory with data.yaml and dataset.json")
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
                 dataset, recipe, directory, pretrained=arguments.pretrained, device=arguments.device
             )
             print(f"{model}: trained as {model.with_name('recipe.json')} says")
-    except (ExtraError, TrainingError, RecipeError, msgspec.DecodeError) as error:
+    except (DatasetError, ExtraError, TrainingError, RecipeError, msgspec.DecodeError) as error:
         raise CommandError(error) from error
     return 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,19 @@ from ultralytics.data.augment import RandomPerspective
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import strip_optimizer
+
+WHOLE = "whole.pt"
+"""The last checkpoint, whole whenever it is there."""
+
+
+def finished(checkpoint: Path, epochs: int) -> Path | None:
+    """The trained weights, where the checkpoint is the last epoch's: there is nothing to go on with."""
+    epoch = torch.load(checkpoint, map_location="cpu", weights_only=False)["epoch"]
+    if 0 <= epoch < epochs - 1:
+        return None
+    if epoch >= 0:
+        strip_optimizer(checkpoint)
+    return checkpoint
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]  # Ultralytics is not there where types are checked
@@ -62,6 +77,13 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # Ultralytics is not the
         batch = super().preprocess_batch(batch)
         batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
         return batch
+
+    def save_model(self) -> None:
+        """As Ultralytics does, and a copy that a power cut leaves whole."""
+        super().save_model()
+        part = self.wdir / f".{WHOLE}.part"
+        shutil.copyfile(self.last, part)
+        part.replace(self.wdir / WHOLE)
 
     def validate(self) -> tuple[dict[str, float], float]:
         """Nothing to measure here: that is ``modelkit evaluate``'s, with the code that ships."""

@@ -69,6 +69,7 @@ def try_folds(
             images=images,
             known=_known([seen[picture.path] for picture in fold.known]),
             fold=fold.number,
+            is_part_unseen=fold.is_grouped,
             advance=advance,
         )
     ]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from inspector.core.golden import compare
-from inspector.core.package import Manifest, ModelFile, parse_manifest
+from inspector.core.package import Manifest, ModelFile
 from inspector.shell import detector
-from inspector.shell.package import MANIFEST, PackageError, Trust
+from inspector.shell.package import MANIFEST, PackageError, Trust, read_golden, read_manifest
 from modelkit.golden import GoldenError, Picture
 
 
@@ -19,11 +17,13 @@ def verify(directory: Path, public_key: str = "") -> list[str]:
 
     With a public key (PEM) its signature must be there, and right; without one it is not looked at.
     """
-    try:
-        manifest = parse_manifest((directory / MANIFEST).read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return [f"{MANIFEST}: {error}"]
     trust = Trust(public_key, is_required=bool(public_key))
+    try:
+        manifest = read_manifest(directory, trust)
+    except PackageError as error:
+        return [error.cause]
+    except OSError as error:
+        return [f"{MANIFEST}: {error.strerror}"]
     pictures = dict(_read_pictures(directory, manifest))
     changed = [fault for fault in pictures.values() if isinstance(fault, str)]
     whole = {name: picture for name, picture in pictures.items() if isinstance(picture, Picture)}
@@ -33,18 +33,14 @@ def verify(directory: Path, public_key: str = "") -> list[str]:
 
 def _read_pictures(directory: Path, manifest: Manifest) -> Iterator[tuple[str, Picture | str]]:
     """Each golden picture, or what is wrong with it."""
-    for name, expected in {
-        each.image: each.sha256 for file in manifest.files for each in file.golden
-    }.items():
+    for golden in {each.image: each for file in manifest.files for each in file.golden}.values():
         try:
-            picture = Picture(name, (directory / name).read_bytes())
+            yield golden.image, Picture(golden.image, read_golden(directory, golden))
+        except PackageError as error:
+            is_named = error.cause.startswith(golden.image)
+            yield golden.image, error.cause if is_named else f"{golden.image}: {error.cause}"
         except OSError as error:
-            yield name, f"{name}: {error.strerror}"
-            continue
-        if picture.sha256 == expected:
-            yield name, picture
-        else:
-            yield name, f"{name} has SHA-256 {picture.sha256[:12]}…, {MANIFEST} says {expected[:12]}…"
+            yield golden.image, f"{golden.image}: {error.strerror}"
 
 
 def _judge(

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     except SigningError as error:
         raise CommandError(error) from error
     faults = verify(arguments.directory, key)
-    signature = _signature(arguments.directory, bool(key))
+    signature = "refused" if key and faults else _signature(arguments.directory, bool(key))
     if arguments.json:
         print(json.dumps({"package": str(arguments.directory), "faults": faults, "signature": signature}))
         return int(bool(faults))

@@ -13,9 +13,9 @@ import yaml
 from inspector.core.frame import FrameError, decode
 from inspector.core.geometry import Boxes
 from inspector.core.naming import part_of
+from modelkit.images import MAX_MEGAPIXELS
 from modelkit.labels import LabelledPicture, LabelsError, class_names, complete, distinct
 
-MAX_MEGAPIXELS = 50.0
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 """Of the files in a YOLO dataset that are pictures."""
 

@@ -11,7 +11,7 @@ import pytest
 
 import made_up_parts
 from modelkit.__main__ import main
-from modelkit.dataset import DatasetError, write
+from modelkit.dataset import DatasetError, read, write
 from modelkit.labels import LabelledPicture, LabelsError, class_names, read_csv
 from modelkit.yolo import read_yolo
 
@@ -83,7 +83,8 @@ def test_where_nothing_is_held_out_ultralytics_still_has_something_to_validate_o
 ) -> None:
     data = write(pictures, LABELS, [False] * 20, tmp_path / "data")
     assert "\nval: images/train\n" in data.read_text()
-    assert described(tmp_path / "data")["splits"]["val"] == {"parts": [], "pictures": {}}
+    val = described(tmp_path / "data")["splits"]["val"]
+    assert (val["parts"], val["pictures"]) == ([], {})
 
 
 def test_an_earlier_dataset_is_replaced(pictures: list[LabelledPicture], tmp_path: Path) -> None:
@@ -95,12 +96,53 @@ def test_an_earlier_dataset_is_replaced(pictures: list[LabelledPicture], tmp_pat
     assert contents(once) == contents(twice)
 
 
-def test_a_directory_of_something_else_is_left_alone(pictures: list[LabelledPicture], tmp_path: Path) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "mine.jpg").write_bytes(b"mine")
+@pytest.mark.parametrize(
+    "theirs", [{}, {"dataset.json": b'{"name": "somebody else\'s"}'}], ids=["none", "another"]
+)
+def test_a_directory_of_something_else_is_left_alone(
+    pictures: list[LabelledPicture], tmp_path: Path, theirs: dict[str, bytes]
+) -> None:
+    """Also one that has a dataset.json of another kind."""
+    for name, content in (mine := {"images/mine.jpg": b"mine"} | theirs).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(DatasetError, match="holds something other than a dataset"):
         write(pictures, LABELS, held_out(pictures), tmp_path)
-    assert contents(tmp_path) == {"images/mine.jpg": b"mine"}
+    assert contents(tmp_path) == mine
+
+
+def test_half_a_dataset_is_none_and_is_replaced(
+    pictures: list[LabelledPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier one's record would say that other parts were held out."""
+    write(pictures, LABELS, held_out(pictures), tmp_path / "data")
+    link = Path.symlink_to
+    links: list[Path] = []
+
+    def full(self: Path, target: Path) -> None:
+        links.append(self)
+        if len(links) == 6:
+            raise OSError(28, "No space left on device")
+        link(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "symlink_to", full)
+        write(pictures, LABELS, held_out(pictures, "part-004"), tmp_path / "data")
+    with pytest.raises(DatasetError, match="is no dataset"):
+        read(tmp_path / "data")
+    write(pictures, LABELS, held_out(pictures, "part-004"), tmp_path / "data")
+    assert read(tmp_path / "data").splits["val"].parts == ("part-004",)
+
+
+def test_the_record_tells_of_a_label_that_changed(pictures: list[LabelledPicture], tmp_path: Path) -> None:
+    """What is trained on it must be trained again."""
+    moved = [replace(pictures[0], boxes=pictures[0].boxes + 1), *pictures[1:]]
+    for name, given in (("one", pictures), ("two", moved)):
+        write(given, LABELS, held_out(pictures), tmp_path / name)
+    one, two = (read(tmp_path / name).splits for name in ("one", "two"))
+    assert one["train"].pictures == two["train"].pictures
+    assert one["train"].labels_sha256 != two["train"].labels_sha256
+    assert one["val"] == two["val"]
 
 
 def test_a_dataset_is_not_written_over_its_own_pictures(
@@ -185,6 +227,23 @@ def test_a_row_without_a_part_is_named(made: Path, tmp_path: Path) -> None:
     """It could be on both sides of a split."""
     (tmp_path / "labels.csv").write_text("image,tag,boxes\npart-000-0.jpg,,[]\npart-000-1.jpg\n")
     with pytest.raises(LabelsError, match=r"2 rows cannot be used(.|\n)*no tag says which part it shows"):
+        read_csv(tmp_path / "labels.csv", made.parent / "images")
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        (b"part-000-0.jpg,part-000,[]\npart-000-0.jpg,part-000,[]\n", "line 3, .*line 2 has it, too"),
+        (b"part-000-0.jpg,part-000\n", "line 2, part-000-0.jpg: it ends before boxes"),
+        (b"part-000-0.jpg,Stra\xdfe,[]\n", "is no CSV file in UTF-8"),
+        (b'part-000-0.jpg,a,"[{""class_id"": 1e99, ""left"": 1}]"\n', "line 2"),
+    ],
+    ids=["a picture twice", "a torn row", "Latin-1", "a class beyond all bounds"],
+)
+def test_rows_that_cannot_be_meant_are_named(made: Path, tmp_path: Path, rows: bytes, fault: str) -> None:
+    """A picture that counts twice, a defective one that counts as good."""
+    (tmp_path / "labels.csv").write_bytes(b"image,tag,boxes\n" + rows)
+    with pytest.raises(LabelsError, match=fault):
         read_csv(tmp_path / "labels.csv", made.parent / "images")
 
 
@@ -292,6 +351,8 @@ def test_the_command_reads_yolo_datasets_by_part(made: Path, pictures, tmp_path:
     """Found in the names of the pictures."""
     data = write(pictures, LABELS, held_out(pictures), tmp_path / "data")
     output = tmp_path / "fold0"
+    assert main(["dataset", "--labels", str(data), "--fold", "0", "--output", str(output)]) == 1
+    assert not output.exists()  # each picture would be a part, and parts on both sides
     by_part = ["--labels", str(data), "--part-pattern", "(part-[0-9]+)"]
     assert main(["dataset", *by_part, "--fold", "0", "--output", str(output)]) == 0
     parts = {part for split in described(output)["splits"].values() for part in split["parts"]}

@@ -156,7 +156,7 @@ def test_a_recipe_that_does_not_say_what_is_unseen(folds: Folds, recipe: dict) -
 
 def test_a_fold_that_lacks_what_the_others_have(three: Folds) -> None:
     (three.directory / "fold1" / "recipe.json").unlink()
-    assert "fold1 has no recipe.json, which says what it held out" in three.refused()
+    assert "fold1/recipe.json, which says what was held out" in three.refused()
     (three.directory / "fold1" / "int8.onnx").unlink()
     assert "fold1 has no int8.onnx; make it" in three.refused()
 

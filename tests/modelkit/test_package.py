@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -78,6 +79,7 @@ class Bench:
                     for precision in ("fp32", "int8")
                 },
                 fold=number % 5,
+                is_part_unseen=True,
             )
             for is_bad in (True, False)
             for number, confidence in enumerate(confidences, start=100 * is_bad)
@@ -95,6 +97,36 @@ def bench(tmp_path: Path) -> Bench:
 def contents(directory: Path) -> dict[str, bytes]:
     files = (path for path in directory.rglob("*") if path.is_file())
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
+
+
+def test_predictions_of_a_random_split_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """The models have seen other pictures of the same parts."""
+    path = bench.predictions(0.9)
+    path.write_bytes(path.read_bytes().replace(b'"is_part_unseen":true', b'"is_part_unseen":false'))
+    assert "is of a random split" in refusal(bench, capsys, out_of_fold=path)
+
+
+def test_predictions_of_which_nobody_knows_say_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one model on all pictures: they may be its own."""
+    path = bench.predictions(0.9)
+    text = re.sub(
+        rb'"fold":\d,"is_part_unseen":true', b'"fold":null,"is_part_unseen":false', path.read_bytes()
+    )
+    path.write_bytes(text)
+    assert bench.run(out_of_fold=path) == 0
+    assert "may have been trained on" in capsys.readouterr().out
+    evidence = bench.manifest().evidence
+    assert evidence and not evidence.out_of_fold
+
+
+def test_what_is_no_package_is_not_replaced(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files of somebody else that happen to have the names of a package's."""
+    mine = {"golden/mine.png": b"mine", "manifest.json": b'{"name": "a web app"}', "int8.onnx": b"mine"}
+    for name, content in mine.items():
+        (bench.output / name).parent.mkdir(parents=True, exist_ok=True)
+        (bench.output / name).write_bytes(content)
+    assert "holds no package, but manifest.json, golden, int8.onnx" in refusal(bench, capsys)
+    assert contents(bench.output) == mine
 
 
 def test_the_manifest_says_what_the_exports_say(bench: Bench) -> None:
@@ -476,7 +508,5 @@ def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[s
 
 
 def test_it_starts_without_torch_or_ultralytics() -> None:
-    code = (
-        "import modelkit.__main__, sys; sys.exit(bool({'torch', 'ultralytics', 'onnx'} & set(sys.modules)))"
-    )
+    code = "import modelkit.package_command, sys; sys.exit(bool({'torch', 'ultralytics'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

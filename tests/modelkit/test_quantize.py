@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -364,6 +365,24 @@ def test_a_file_that_is_no_network(files: Files, capsys: pytest.CaptureFixture[s
     (files.root / "fp32.onnx").write_bytes(content)
     assert main(files.arguments()) == 1
     assert "fp32.onnx" in capsys.readouterr().err
+
+
+def test_what_is_quantized_already_is_refused(
+    files: Files, tried: Callable[..., dict[str, Any]], capsys
+) -> None:
+    """The quantizer would never end with it."""
+    tried(*LENIENT)
+    shutil.copyfile(files.output, files.root / "fp32.onnx")
+    capsys.readouterr()
+    assert main(files.arguments()) == 1
+    assert "it is quantized already" in capsys.readouterr().err
+
+
+def test_the_float_network_is_not_written_over(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = files.arguments()
+    arguments[arguments.index("--output") + 1] = str(files.root / "fp32.onnx")
+    assert main(arguments) == 1
+    assert "would be written over" in capsys.readouterr().err
 
 
 def test_pictures_are_spread_evenly(files: Files) -> None:

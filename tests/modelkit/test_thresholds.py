@@ -142,9 +142,9 @@ def test_the_rule_is_told_with_what_came_of_it() -> None:
     found = scratched(*[0.305] + [0.9] * 99)
     thresholds = choose(found, Rule(margin=0))
     assert explain(found, Rule(), thresholds) == (
-        "low_confidence: the highest at which at most 1 % of the defective pictures pass, less 0.1 (of 100, these "
-        "pass: fp32 1); confidence: the lowest at which at most 2 % of the pictures have a false alarm, but not "
-        "below the former, plus 0.1 (of 100, these have one: fp32 0)"
+        "low_confidence: the highest at which at most 1 % of the defective pictures pass, less 0.1, within 0.05 to "
+        "0.95 (of 100, these pass: fp32 1); confidence: the lowest at which at most 2 % of the pictures have a false "
+        "alarm, but not below the former, plus 0.1, within 0.05 to 0.95 (of 100, these have one: fp32 0)"
     )
     rule = Rule(low_confidence=0.5)
     assert explain(found, rule, thresholds).startswith("low_confidence: set by hand (of 100, ")

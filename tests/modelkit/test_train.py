@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,11 +12,12 @@ import numpy as np
 import pytest
 
 from modelkit import train as training
-from modelkit.dataset import write
+from modelkit.dataset import DatasetError, write
 from modelkit.extra import ExtraError
 from modelkit.labels import LabelledPicture
 from modelkit.recipe import RECIPES, Recipe, RecipeError, adapt
 from modelkit.train import Record, TrainingError, train
+from modelkit.yolo import read_yolo
 
 needs_models = [
     pytest.mark.models,
@@ -60,6 +63,45 @@ def test_without_ultralytics_the_command_says_what_to_install(dataset, tmp_path,
     with pytest.raises(ExtraError, match="make venv-models"):
         train(dataset, SMALL, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_other_labels_of_the_same_pictures_are_another_training(dataset, tmp_path, monkeypatch):
+    """Pictures come back relabelled, and the model that knew the old labels is not what comes of them."""
+    played_training(monkeypatch, tmp_path)
+    train(dataset, SMALL, tmp_path / "run")
+    pictures = read_yolo(dataset / "data.yaml", "(.)")[0]
+    moved = [replace(each, boxes=each.boxes + 1) for each in pictures]
+    for each in moved:
+        shutil.copyfile(each.path, tmp_path / f"again-{each.path.name}")
+    again = [replace(each, path=tmp_path / f"again-{each.path.name}") for each in moved]
+    write(again, ["square"], [False] * 6 + [True] * 2, tmp_path / "relabelled")
+    with pytest.raises(TrainingError, match="by another recipe or on other pictures"):
+        train(tmp_path / "relabelled", SMALL, tmp_path / "run")
+
+
+def test_weights_that_have_seen_what_is_held_out_are_refused(dataset, tmp_path, monkeypatch):
+    """Its figures would be those of what it remembers."""
+    played_training(monkeypatch, tmp_path)
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "model.pt").write_bytes(b"weights")
+    (tmp_path / "all" / "recipe.json").write_text('{"trained_on": ["part-1", "part-3"]}')
+    with pytest.raises(TrainingError, match="has been trained on part-3, which the dataset holds out"):
+        train(dataset, SMALL, tmp_path / "run", pretrained=tmp_path / "all" / "model.pt")
+    (tmp_path / "all" / "recipe.json").write_text('{"trained_on": ["part-1"]}')
+    assert train(dataset, SMALL, tmp_path / "run", pretrained=tmp_path / "all" / "model.pt").is_file()
+
+
+def test_what_is_no_dataset_is_named(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DatasetError, match=r"pictures is no dataset: .*make one by modelkit dataset"):
+        train(tmp_path / "pictures", SMALL, tmp_path / "run")
+
+
+def played_training(monkeypatch, tmp_path):
+    """No network is trained."""
+    (tmp_path / "last.pt").write_bytes(b"trained")
+    monkeypatch.setattr(training, "_run", lambda *_: tmp_path / "last.pt")
+    monkeypatch.setattr(training, "_versions", dict)
 
 
 class TestTraining:
@@ -135,6 +177,43 @@ class TestTraining:
         other = msgspec.structs.replace(SMALL, seed=1)
         with pytest.raises(TrainingError, match="holds a training by another recipe"):
             train(dataset, other, tmp_path / "run")
+
+    @pytest.mark.parametrize("stripped", [True, False])
+    def test_an_end_after_the_last_epoch_costs_nothing(self, dataset, tmp_path, monkeypatch, stripped):
+        """The disk is full when the result is copied, or the process ends before the optimizer's state is dropped."""
+        from modelkit.trainer import Trainer
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+            patched.setattr(
+                training.whole if stripped else Trainer, "write" if stripped else "final_eval", full
+            )
+            if stripped:
+                (tmp_path / "run").mkdir()
+                patched.setattr(training, "_write", lambda *_: None)
+            train(dataset, SMALL, tmp_path / "run", device="cpu")
+        monkeypatch.setattr(Trainer, "train", lambda _: pytest.fail("trained again"))
+        assert train(dataset, SMALL, tmp_path / "run", device="cpu").is_file()
+
+    def test_a_torn_checkpoint_is_not_gone_on_from(self, dataset, tmp_path, monkeypatch):
+        """The last whole one is."""
+        from modelkit.trainer import Trainer
+
+        save, saved = Trainer.save_model, []
+
+        def tear(self):
+            if len(saved) == 2:
+                self.last.write_bytes(self.last.read_bytes()[:1000])
+                raise KeyboardInterrupt
+            saved.append(self.epoch)
+            return save(self)
+
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Trainer, "save_model", tear)
+            train(dataset, SMALL, tmp_path / "run", device="cpu")
+        assert train(dataset, SMALL, tmp_path / "run", device="cpu").is_file()
 
     def test_it_goes_on_from_pretrained_weights(self, dataset, tmp_path):
         first = train(dataset, SMALL, tmp_path / "first", device="cpu")

@@ -140,7 +140,22 @@ def test_swapped_channels_fail_the_golden_pictures(package: Path) -> None:
 def test_a_broken_manifest_is_told(package: Path, content: bytes) -> None:
     (package / "manifest.json").write_bytes(content)
     (fault,) = verify(package)
-    assert fault.startswith("manifest.json: ")
+    assert fault.startswith("manifest.json")
+
+
+def test_what_the_device_would_refuse_is_told(package: Path) -> None:
+    """A picture that is a link: it may lead anywhere."""
+    picture = package / "golden" / "good.png"
+    picture.rename(package / "elsewhere.png")
+    picture.symlink_to("../elsewhere.png")
+    (fault,) = verify(package)
+    assert fault.startswith("golden/good.png: ")
+
+
+def test_the_command_says_that_a_signature_was_refused(package: Path, keys: Path, capsys) -> None:
+    (package / "manifest.sig").unlink()
+    assert main(["verify", str(package), "--public-key", str(keys / "public.pem"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["signature"] == "refused"
 
 
 def test_a_directory_that_is_none_is_told(tmp_path: Path) -> None:
