@@ -292,7 +292,7 @@ def test_verdicts_gather_while_one_is_flushed(bench: Bench, gate: Gate) -> None:
     eventually(bench.is_idle)
     line.stop()
     bench.ledger.close()
-    assert groups in ([1, 5], [2, 4], [3, 3])
+    assert sum(groups) == 6 and len(groups) <= 2
     assert [result["image"]["name"] for result in bench.results()] == [f"{n:03}.jpg" for n in range(6)]
 
 

@@ -17,7 +17,8 @@ REFUSED = Outcome("refused", "it crashes", "package another")
 
 
 def tried(basis: str, outcome: Outcome = ACCEPTED, files: str = "f") -> Tried:
-    return Tried("/p", "ab" * 32, "tag", "1.0.0", outcome, "2026-11-22T03:00:00.000Z", basis, files)
+    at = "2026-11-22T03:00:00.000Z"
+    return Tried("/p", "ab" * 32, "tag", "1.0.0", outcome, at, package="p", basis=basis, files=files)
 
 
 def test_the_file_is_as_its_schema_says() -> None:
