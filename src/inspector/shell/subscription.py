@@ -32,6 +32,7 @@ class Subscription(rpc.StreamResponseHandler):  # type: ignore[misc]  # the SDK 
         self.cause = cause
         """Why it could not be opened, the last time that was said."""
         self.is_open = False
+        self._is_wanted = True
         self._level = level
         self._on_event = on_event
         self._report_lost = report_lost
@@ -62,8 +63,8 @@ class Subscription(rpc.StreamResponseHandler):  # type: ignore[misc]  # the SDK 
         self.cause = cause
 
     def close(self) -> None:
-        """End it without telling."""
-        self.is_open = False
+        """End it without telling, also where the reply is still to come."""
+        self._is_wanted = False
         if self._operation is not None:
             self._operation.close()
 
@@ -75,5 +76,5 @@ class Subscription(rpc.StreamResponseHandler):  # type: ignore[misc]  # the SDK 
 
     def on_stream_closed(self) -> None:
         self.is_over = True
-        if self.is_open:
+        if self.is_open and self._is_wanted:
             self._report_lost("a subscription was closed")
