@@ -3,11 +3,11 @@
     python bench/swaps.py [--swaps 25] [--per-second 20] [--package models] [--precision auto]
 
 A camera renames pictures into place at a steady rate; the inspector's own composition inspects them, all but
-Greengrass itself, while ``current`` is moved to and fro between two versions of the package, each installed by the
-model component's own installer. Every image must have one result, judged by a model that was in use between its
-arrival and its verdict. Prints one JSON object; exit status 1 where an image is lost, delayed by more than a second,
-or named after another model, or where memory (resident set size) at the end is more than 5 % above that after the
-fifth swap.
+Greengrass itself, while one version of the package after the other is installed by the model component's own
+installer, tried, and taken on probation. Every image must have one result, judged by a model that was in use between
+its arrival and its verdict. Prints one JSON object; exit status 1 where an image is lost, delayed by more than a
+second, or named after another model, or where memory (resident set size) at the end is more than 5 % above that after
+the fifth swap.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from inspector.shell.memory import give_back, share_arena
 from inspector.works import Works
 
 ROOT = Path(__file__).resolve().parents[1]
-VERSIONS = ("1.0.1", "1.0.2")
 SETTLED = 5
 """Swaps after which memory is compared."""
 MAX_GROWTH, MAX_DELAY_S, PATIENCE_S = 0.05, 1.0, 120.0
@@ -78,28 +77,22 @@ class Flow:
 
 
 class Deployments:
-    """Two versions of a package, and the installer that makes either current."""
+    """Versions of a package, and the installer that makes one current."""
 
     def __init__(self, package: Path, directory: Path) -> None:
-        self._directory = directory
+        self._package, self._artifact = package, directory / "artifact"
         self.work = directory / "com.edgeinspector.Model"
         self.work.mkdir()
-        for version in VERSIONS:
-            shutil.copytree(package, directory / version)
-            manifest = json.loads((package / "manifest.json").read_bytes()) | {"version": version}
-            (directory / version / "manifest.json").write_text(json.dumps(manifest))
-            shutil.copy(ROOT / "models" / "install.py", directory / version)
 
     def install(self, version: str) -> None:
-        """Move ``current`` there."""
-        command = [
-            sys.executable,
-            "-B",
-            str(self._directory / version / "install.py"),
-            "--work",
-            str(self.work),
-        ]
+        """Let ``current`` lead to the package under another version."""
+        shutil.copytree(self._package, self._artifact)
+        manifest = json.loads((self._package / "manifest.json").read_bytes()) | {"version": version}
+        (self._artifact / "manifest.json").write_text(json.dumps(manifest))
+        installer = shutil.copy(ROOT / "models" / "install.py", self._artifact)
+        command = [sys.executable, "-B", str(installer), "--work", str(self.work)]
         subprocess.run(command, check=True, capture_output=True)
+        shutil.rmtree(self._artifact)
 
 
 def run(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -117,15 +110,15 @@ def run(directory: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         disk_full_megabytes=0,
         probation_frames=FRAMES,
     )
-    deployments.install(VERSIONS[0])
+    deployments.install("1.0.0")
     works = Works(work, "line-3", Agreeable(), flow.reported, flow.failed)
     begin(works, settings)
     camera = threading.Thread(target=flow.feed)
     camera.start()
-    memory, in_use = [rss_bytes()], [(time.monotonic(), VERSIONS[0])]
+    memory, in_use = [rss_bytes()], [(time.monotonic(), "1.0.0")]
     try:
         for number in range(arguments.swaps):
-            version = VERSIONS[(number + 1) % 2]
+            version = f"1.0.{number + 1}"
             deployments.install(version)
             in_use.append((swap(works, settings, version), version))
             memory.append(rss_bytes())
