@@ -84,8 +84,9 @@ def install(package: Path, work: Path, inspector: "Path | None" = None) -> Path:
             f"model package {package} refused: {fault}; redeploy com.edgeinspector.Model. "
             "The model in use goes on"
         )
-    target = work / "{}-{}".format(manifest["version"], identify(package)[:12])
-    if not is_installed(target, package, manifest):
+    identity = identify(package)
+    target = work / "{}-{}".format(manifest["version"], identity[:12])
+    if not is_installed(target, identity, manifest):
         signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
         copy(package, [MANIFEST, *signature, *list_files(manifest)], target)
     os.utime(target)  # tells, later, which package was used last
@@ -96,10 +97,10 @@ def install(package: Path, work: Path, inspector: "Path | None" = None) -> Path:
     return target
 
 
-def is_installed(target: Path, package: Path, manifest: "dict[str, Any]") -> bool:
-    """Whether ``target`` holds the package, whole and undamaged."""
+def is_installed(target: Path, identity: str, manifest: "dict[str, Any]") -> bool:
+    """Whether ``target`` holds the package of that identity, whole and undamaged."""
     try:
-        return identify(target) == identify(package) and find_fault(target, manifest) is None
+        return identify(target) == identity and find_fault(target, manifest) is None
     except FileNotFoundError:
         return False
 

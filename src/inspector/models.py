@@ -99,13 +99,10 @@ class Models:
 
     def prove(self) -> None:
         """The model in use has judged ProbationFrames."""
-        assert self._in_use
+        assert self._status.in_use
         log.info("model has proved itself", extra=describe(self.in_use))
-        proven = msgspec.structs.replace(self._in_use.tried, is_proven=True)
         self._predecessor = None
-        self._in_use = Prepared(proven, self._in_use.detector)
-        self._status = self._status.remembering(proven)
-        self._change(in_use=proven, probation=None)
+        self._record_in_use(self._status.in_use, None)
         self._look_every.make_due()
 
     def give_up(self, cause: str) -> None:
@@ -250,12 +247,16 @@ class Models:
             self._change(before=before)
         else:
             is_tested = status.probation is not None
-        tried = msgspec.structs.replace(tried, is_proven=not is_tested)
-        self._change(in_use=tried, probation=Probation(self._boot) if is_tested else None)
-        self._status = self._status.remembering(tried)
-        self._in_use, self._again_after_s = Prepared(tried, prepared.detector), AGAIN_S
+        self._record_in_use(tried, Probation(self._boot) if is_tested else None)
+        self._in_use, self._again_after_s = prepared, AGAIN_S
         extra = {"note": tried.outcome.note} if tried.outcome.note else {}
         log.info("model changed" if last else "model loaded", extra=describe(self.in_use) | extra)
+
+    def _record_in_use(self, tried: Tried, probation: Probation | None) -> None:
+        """What is in use without probation is proven."""
+        tried = msgspec.structs.replace(tried, is_proven=probation is None)
+        self._status = self._status.remembering(tried)
+        self._change(in_use=tried, probation=probation)
 
     def _condemn(self, tried: Tried, cause: str) -> None:
         """Refuse what was in use."""

@@ -99,8 +99,7 @@ class Preparation:
             seen.path, precision=outcome.precision, threads=settings.inference_threads, trust=trust
         )
         if look(seen.path).identity != seen.identity:
-            fix = AGAIN
-            raise PackageError(seen.path, "it changed while it was tried", fix, is_passing=True)
+            raise PackageError(seen.path, "it changed while it was tried", AGAIN, is_passing=True)
         return detector
 
     def _tried(self, outcome: Outcome) -> Tried:

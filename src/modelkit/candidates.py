@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from modelkit.activations import Method, Ranges, channel_means, measure
 from modelkit.average_precision import Coco
 from modelkit.golden import CLEARANCE
 from modelkit.labels import LabelledPicture
+from modelkit.loading import load_content
 from modelkit.predictions import read_pixels
 from modelkit.quantize import WeightBits, ends, named, quantize, trunk
 from modelkit.views import views
@@ -105,7 +105,7 @@ def candidates(
             in_float = ends(model.graph, first, last)
             made = quantize(model, ranges[method], means, in_float=in_float, weight_bits=weight_bits)
             content = bytes(made.SerializeToString(deterministic=True))
-            cost = expected.cost(_judge(_load(content), pictures, thresholds))
+            cost = expected.cost(_judge(load_content(content), pictures, thresholds))
             holds = cost.is_within(limits)
             yield Candidate(method, first, last, len(content), cost, holds), content
             if holds:
@@ -158,11 +158,3 @@ def _strongest(found: Detections) -> float:
 def _input(model: Detector, picture: LabelledPicture) -> np.ndarray:
     canvas, _ = fit(read_pixels(picture.path), model.interface.width, model.interface.height)
     return model.interface.fill(canvas)
-
-
-def _load(content: bytes) -> Detector:
-    """As the device does."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "int8.onnx"
-        path.write_bytes(content)
-        return load(path)

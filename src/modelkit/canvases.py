@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inspector.core.frame import FrameError, decode
+from inspector.core.frame import FrameError
 from inspector.core.tensor import Canvas, fit
-from modelkit.images import MAX_MEGAPIXELS, ImagesError
+from modelkit.images import ImagesError
+from modelkit.pixels import decoded
 
 MADE_UP = 8
 
@@ -22,7 +23,7 @@ def read(directory: Path, height: int, width: int) -> list[Canvas]:
     canvases = []
     for path in sorted(each for each in directory.rglob("*") if each.is_file()):
         try:
-            canvases.append(fit(decode(path.read_bytes(), "apply", MAX_MEGAPIXELS), width, height)[0])
+            canvases.append(fit(decoded(path.read_bytes()), width, height)[0])
         except FrameError as error:
             if error.code != "unsupported":
                 raise ImagesError(f"{path}: {error}; take it out") from error

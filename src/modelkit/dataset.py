@@ -13,15 +13,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from inspector.core.frame import FrameError, decode
+from inspector.core.frame import FrameError
 from modelkit import whole
-from modelkit.images import MAX_MEGAPIXELS
 from modelkit.labels import LabelledPicture, image_name
+from modelkit.pixels import decoded
+from modelkit.yolo import SUFFIXES
 
 SCHEMA = "edge-inspector/dataset/1"
 DESCRIPTION, UNFINISHED = "dataset.json", ".unfinished"
 SPLITS = ("train", "val")
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 _SUFFIX_OF = {
     b"\xff\xd8": ".jpg",
     b"\x89P": ".png",
@@ -128,11 +128,11 @@ def read(directory: Path) -> Dataset:
 def _entry(picture: LabelledPicture, split: str, images: Path, classes: int) -> _Entry:
     try:
         content = picture.path.read_bytes()
-        height, width = decode(content, "apply", MAX_MEGAPIXELS).shape[:2]
+        height, width = decoded(content).shape[:2]
     except (OSError, FrameError) as error:
         raise DatasetError(f"{picture.path}: {error}; replace it or take it out") from error
     name = picture.path.name
-    if picture.path.suffix.lower() not in _SUFFIXES:  # Ultralytics would pass it over
+    if picture.path.suffix.lower() not in SUFFIXES:  # Ultralytics would pass it over
         name += _SUFFIX_OF[content[:2]]
     label = _label(picture, width, height, classes)
     sha256 = hashlib.sha256(content).hexdigest()

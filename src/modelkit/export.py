@@ -5,7 +5,6 @@ Nothing is written before all of it is found good.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from inspector.shell.package import PackageError
 from modelkit import canvases, whole
 from modelkit.agreement import Gap, Run, gap, runner
 from modelkit.cut import CutError, cut
+from modelkit.loading import load_content
 from modelkit.weights import Weights
 
 Size = tuple[int, int]
@@ -115,14 +115,10 @@ def _cut(source: Path, original: bytes) -> bytes:
 
 
 def _load(source: Path, content: bytes) -> Detector:
-    """As the device does."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "exported.onnx"
-        path.write_bytes(content)
-        try:
-            return detector.load(path)
-        except PackageError as error:
-            raise ExportError(f"{source}: the device could not use it: {error}") from error
+    try:
+        return load_content(content)
+    except PackageError as error:
+        raise ExportError(f"{source}: the device could not use it: {error}") from error
 
 
 def _require_small(source: Path, gaps: dict[str, Gap]) -> None:

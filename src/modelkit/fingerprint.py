@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.core.frame import Pixels, decode
-from modelkit.images import MAX_MEGAPIXELS
+from inspector.core.frame import Pixels
+from modelkit.pixels import decoded
 
 WIDTH, HEIGHT = 224, 160
 """Of the fine structure, whatever the picture's shape: pictures to compare come from one camera."""
@@ -36,7 +36,7 @@ class Fingerprint:
 
 def take(path: Path) -> Fingerprint:
     """Read a picture as the device does. Raises OSError and FrameError."""
-    pixels = decode(path.read_bytes(), "apply", MAX_MEGAPIXELS)
+    pixels = decoded(path.read_bytes())
     height, width = pixels.shape[:2]
     digest = hashlib.sha256(f"{width}x{height} ".encode() + pixels.tobytes()).hexdigest()
     return Fingerprint(width, height, digest, _structure(pixels))

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from inspector.core.detections import Detections
-from inspector.core.frame import FrameError, Pixels, decode
+from inspector.core.frame import FrameError, Pixels
 from inspector.core.golden import compare
 from inspector.core.package import GoldenDetection, Thresholds
 from inspector.shell.detector import Detector
-from modelkit.images import MAX_MEGAPIXELS
+from modelkit.pixels import decoded
 
 CLEARANCE = 0.1
 """Least distance of every confidence from both thresholds, so that no device's rounding changes a verdict."""
@@ -41,7 +41,7 @@ class Picture:
     def pixels(self) -> Pixels:
         """Decoded as the device does. Raises GoldenError."""
         try:
-            return decode(self.content, "apply", MAX_MEGAPIXELS)
+            return decoded(self.content)
         except FrameError as error:
             raise GoldenError(str(error)) from error
 

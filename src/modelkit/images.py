@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from inspector.core.appearance import Appearance, likeness, look
-from inspector.core.frame import FrameError, decode
+from inspector.core.frame import FrameError
 from inspector.core.package import KnownImages, Measure
+from modelkit.pixels import decoded
 
-MAX_MEGAPIXELS = 50.0
 LEAST_COUNT = 10
 
 
@@ -77,7 +77,7 @@ def _measure(directory: Path) -> Iterator[Appearance]:
         )
     for path in sorted(each for each in directory.rglob("*") if each.is_file()):
         try:
-            yield look(decode(path.read_bytes(), "apply", MAX_MEGAPIXELS))
+            yield look(decoded(path.read_bytes()))
         except FrameError as error:
             if error.code != "unsupported":
                 raise ImagesError(f"{path}: {error}; take it out") from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 import numpy as np
@@ -20,6 +20,19 @@ CLASSES = "classes.txt"
 
 class LabelsError(Exception):
     """The labels cannot be used; says which, why and what to do."""
+
+
+class Placed(Protocol):
+    """A box as files have it: its upper left corner and its size, in pixels of the picture."""
+
+    @property
+    def left(self) -> float: ...
+    @property
+    def top(self) -> float: ...
+    @property
+    def width(self) -> float: ...
+    @property
+    def height(self) -> float: ...
 
 
 class LabelledBox(msgspec.Struct, frozen=True):
@@ -48,6 +61,15 @@ class LabelledPicture:
         """Whether it has a defect at all."""
         return len(self.boxes) > 0
 
+    @property
+    def labelled_boxes(self) -> tuple[LabelledBox, ...]:
+        """The defects as labels.csv has them."""
+        rows = zip(self.class_ids.tolist(), self.boxes.tolist(), strict=True)
+        return tuple(
+            LabelledBox(class_id, left, top, right - left, bottom - top)
+            for class_id, (left, top, right, bottom) in rows
+        )
+
 
 def read_csv(labels: Path, images: Path, *, must_exist: bool = True) -> list[LabelledPicture]:
     """Read ``labels.csv`` (``image,tag,boxes``, where boxes is JSON), the pictures being in ``images``.
@@ -58,23 +80,35 @@ def read_csv(labels: Path, images: Path, *, must_exist: bool = True) -> list[Lab
     pictures: list[LabelledPicture] = []
     faults: list[str] = []
     lines: dict[Path, int] = {}
+    for line, row in _rows(labels):
+        try:
+            picture = _picture(row, images, must_exist)
+            if earlier := lines.get(picture.path):
+                raise LabelsError(f"line {earlier} has it, too; put all its boxes into one line")
+            lines[picture.path] = line
+            pictures.append(picture)
+        except (LabelsError, msgspec.DecodeError, OverflowError) as error:
+            faults.append(f"line {line}, {row['image']}: {error}")
+    return complete(labels, pictures, faults)
+
+
+def _rows(labels: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with the number of its line. Raises LabelsError where the file has none."""
     with labels.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         try:
             if not set(COLUMNS) <= set(rows.fieldnames or ()):
                 raise LabelsError(f"{labels}: its first line should name the columns {', '.join(COLUMNS)}")
             for row in rows:
-                try:
-                    picture = _picture(row, images, must_exist)
-                    if earlier := lines.get(picture.path):
-                        raise LabelsError(f"line {earlier} has it, too; put all its boxes into one line")
-                    lines[picture.path] = rows.line_num
-                    pictures.append(picture)
-                except (LabelsError, msgspec.DecodeError, OverflowError) as error:
-                    faults.append(f"line {rows.line_num}, {row['image']}: {error}")
+                yield rows.line_num, row
         except (UnicodeDecodeError, csv.Error) as error:
             raise LabelsError(f"{labels} is no CSV file in UTF-8: {error}; save it as one") from error
-    return complete(labels, pictures, faults)
+
+
+def corners(boxes: Iterable[Placed]) -> Boxes:
+    """(N, 4) float32: left, top, right, bottom of each box."""
+    rows = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in boxes]
+    return np.array(rows, np.float32).reshape(-1, 4)
 
 
 def complete(source: Path, pictures: list[LabelledPicture], faults: Sequence[str]) -> list[LabelledPicture]:
@@ -125,6 +159,5 @@ def _picture(row: dict[str, str], images: Path, must_exist: bool) -> LabelledPic
         raise LabelsError("no tag says which part it shows")
     if must_exist and not path.is_file():
         raise LabelsError(f"there is no picture {path}")
-    corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in boxes]
     class_ids = np.array([box.class_id for box in boxes], np.int64)
-    return LabelledPicture(path, row["tag"], np.array(corners, np.float32).reshape(-1, 4), class_ids)
+    return LabelledPicture(path, row["tag"], corners(boxes), class_ids)

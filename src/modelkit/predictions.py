@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from inspector.core.appearance import look, unusual
 from inspector.core.detections import Detections
-from inspector.core.frame import FrameError, Pixels, decode
+from inspector.core.frame import FrameError, Pixels
 from inspector.core.package import KnownImages, Precision
 from inspector.core.settings import Settings
 from inspector.shell.detector import Detector
 from modelkit.average_precision import Coco
-from modelkit.labels import LabelledBox, LabelledPicture, image_name
+from modelkit.labels import LabelledBox, LabelledPicture, corners, image_name
+from modelkit.pixels import decoded
 
 SCHEMA: Literal["edge-inspector/predictions/1"] = "edge-inspector/predictions/1"
 MATCH_IOU = 0.5
@@ -72,9 +73,8 @@ class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def raw(self, precision: Precision) -> Detections:
         """As the detector returned them."""
         found = self.detections[precision]
-        corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in found]
         return Detections(
-            np.array(corners, np.float32).reshape(-1, 4),
+            corners(found),
             np.array([box.confidence for box in found], np.float32),
             np.array([box.class_id for box in found], np.int64),
         )
@@ -108,7 +108,7 @@ def predict(
     for model in models.values():
         _check_classes(pictures, model)
     seen = [_see(picture, models, known, advance) for picture in pictures]
-    labels = [_labels(picture) for picture in pictures]
+    labels = [picture.labelled_boxes for picture in pictures]
     true = {
         precision: Coco(labels, [each.found[precision] for each in seen], len(model.labels)).true()
         for precision, model in models.items()
@@ -134,9 +134,8 @@ def predict(
 
 def read_pixels(path: Path) -> Pixels:
     """Read and decode a picture as the device does. Raises PredictionsError."""
-    settings = Settings()
     try:
-        return decode(path.read_bytes(), settings.exif_orientation, settings.max_image_megapixels)
+        return decoded(path.read_bytes())
     except (FrameError, OSError) as error:
         raise PredictionsError(
             f"{path} cannot be read: {error}; mend it, or take it out of the labels"
@@ -178,14 +177,6 @@ def _check_classes(pictures: Sequence[LabelledPicture], model: Detector) -> None
             f"{', '.join(f'{number} ({label})' for number, label in enumerate(model.labels))}; mend the labels, or "
             "take a model that was trained on them"
         )
-
-
-def _labels(picture: LabelledPicture) -> tuple[LabelledBox, ...]:
-    rows = zip(picture.class_ids.tolist(), picture.boxes.tolist(), strict=True)
-    return tuple(
-        LabelledBox(class_id, left, top, right - left, bottom - top)
-        for class_id, (left, top, right, bottom) in rows
-    )
 
 
 def _predicted(found: Detections, true: NDArray[np.bool_]) -> tuple[PredictedBox, ...]:

@@ -86,9 +86,8 @@ def quantize(
         quantize_static(
             prepared,
             path,
-            Feed(
-                model.graph.input[0].name, [_blank(model.graph)]
-            ),  # it insists on measuring ranges: overridden
+            # it insists on measuring ranges, all of which are overridden
+            Feed(model.graph.input[0].name, [_blank(model.graph)]),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             nodes_to_quantize=nodes,

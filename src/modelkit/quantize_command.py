@@ -140,11 +140,11 @@ def _trained_on(
     recipe = read_recipe(arguments.fold) if arguments.fold else Recipe(trained_on=tuple(arguments.parts))
     if unknown := set(recipe.trained_on) - {picture.part for picture in labelled}:
         raise CommandError(f"{arguments.labels} has no part {', '.join(sorted(unknown)[:5])}")
+    images = source.root(arguments)
     chosen = [
         picture
         for picture in labelled
-        if picture.part in recipe.trained_on
-        and image_name(picture, source.root(arguments)) not in recipe.held_out_images
+        if picture.part in recipe.trained_on and image_name(picture, images) not in recipe.held_out_images
     ]
     if not chosen:
         raise CommandError(f"{arguments.fold} names no part that it was trained on; name them by --parts")

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.detections import RAW_FLOOR
-from inspector.core.geometry import Boxes, intersection_over_union
+from inspector.core.geometry import intersection_over_union
 from inspector.core.package import Precision, Thresholds
+from modelkit.labels import corners
 from modelkit.predictions import Prediction, Predictions
 
 STEPS = tuple(hundredths / 100 for hundredths in range(round(RAW_FLOOR * 100), 96))
@@ -70,10 +71,11 @@ def choose(predictions: Predictions | None, rule: Rule) -> Thresholds:
 
 def _by_rule(predictions: Predictions, rule: Rule) -> tuple[float, float]:
     found = {precision: _strongest(predictions, precision) for precision in predictions.precisions}
-    weakest = low = rule.low_confidence
-    if weakest is None or low is None:
+    if rule.low_confidence is None:
         weakest = _weakest(found, rule)
         low = max(STEPS[0], round(weakest - rule.margin, 2))
+    else:
+        weakest = low = rule.low_confidence
     high = rule.confidence
     if high is None:
         loudest = max(weakest, _loudest(found, rule))
@@ -162,8 +164,7 @@ def _strongest(predictions: Predictions, precision: Precision) -> _Strongest:
 
 
 def _strongest_false(picture: Prediction, precision: Precision) -> float:
-    corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in picture.labels]
-    labelled: Boxes = np.array(corners, np.float32).reshape(-1, 4)
+    labelled = corners(picture.labels)
     found = picture.raw(precision)
     touches = [bool((intersection_over_union(box, labelled) > 0).any()) for box in found.boxes]
     return float(found.where(~np.array(touches, np.bool_)).confidences[:1].sum())

@@ -14,11 +14,10 @@ import msgspec
 from modelkit import whole
 from modelkit.dataset import read
 from modelkit.extra import ultralytics
-from modelkit.fold_directory import FoldsError, read_recipe
+from modelkit.fold_directory import RECIPE, FoldsError, read_recipe
 from modelkit.recipe import Recipe
 
 MODEL = "model.pt"
-RECORD = "recipe.json"
 _OURS = {"variant", "activation", "height", "width"}
 """Parameters that Ultralytics does not know."""
 
@@ -59,8 +58,8 @@ def train(
 
     ``model.pt`` holds the moving average of the weights after the last epoch, ``recipe.json`` how it was made. What
     is there already is not trained again. ``device`` is Ultralytics': ``cpu``, ``0`` for the first GPU, empty for
-    whichever there is. Raises TrainingError where ``directory`` holds a training of another
-    kind, and ExtraError.
+    whichever there is. Raises TrainingError where ``directory`` holds a training of another kind or ``pretrained``
+    has seen what is held out, DatasetError, and ExtraError.
     """
     model = directory / MODEL
     record = _record(dataset, recipe, pretrained)
@@ -104,7 +103,7 @@ def _record(dataset: Path, recipe: Recipe, pretrained: Path | None) -> Record:
 def _refuse_what_has_seen(pretrained: Path, held_out: Sequence[str]) -> None:
     """Weights that were trained on what is held out have seen it."""
     try:
-        seen = set(read_recipe(pretrained.with_name(RECORD)).trained_on) & set(held_out)
+        seen = set(read_recipe(pretrained.with_name(RECIPE)).trained_on) & set(held_out)
     except FoldsError:
         return  # weights of others come without a record
     if seen:
@@ -126,13 +125,13 @@ def _versions() -> dict[str, str]:
 
 
 def _read(directory: Path) -> Record | None:
-    path = directory / RECORD
+    path = directory / RECIPE
     return msgspec.json.decode(path.read_bytes(), type=Record) if path.is_file() else None
 
 
 def _write(directory: Path, record: Record) -> None:
     document = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
-    whole.write({directory / RECORD: document})
+    whole.write({directory / RECIPE: document})
 
 
 def _is_same(earlier: Record, record: Record) -> bool:
@@ -144,8 +143,7 @@ def _run(data: Path, recipe: Recipe, directory: Path, pretrained: Path | None, d
     """Train, or go on with what was begun; return the last checkpoint."""
     from modelkit.trainer import WHOLE, Trainer, finished
 
-    weights = directory / "training" / "weights"
-    last = weights / WHOLE
+    last = directory / "training" / "weights" / WHOLE
     if last.is_file() and (path := finished(last, recipe.epochs)):
         return path
     parameters: dict[str, Any] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from inspector.core.frame import Pixels
@@ -37,9 +38,7 @@ def _labels(
     picture: LabelledPicture, shape: tuple[int, ...], *, is_upside_down: bool, is_mirrored: bool
 ) -> Iterator[LabelledBox]:
     height, width = shape[:2]
-    for class_id, (left, top, right, bottom) in zip(
-        picture.class_ids.tolist(), picture.boxes.tolist(), strict=True
-    ):
-        x = width - right if is_mirrored else left
-        y = height - bottom if is_upside_down else top
-        yield LabelledBox(class_id, x, y, right - left, bottom - top)
+    for label in picture.labelled_boxes:
+        x = width - (label.left + label.width) if is_mirrored else label.left
+        y = height - (label.top + label.height) if is_upside_down else label.top
+        yield msgspec.structs.replace(label, left=x, top=y)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from inspector.core.frame import FrameError, decode
+from inspector.core.frame import FrameError
 from inspector.core.geometry import Boxes
 from inspector.core.naming import part_of
-from modelkit.images import MAX_MEGAPIXELS
 from modelkit.labels import LabelledPicture, LabelsError, class_names, complete, distinct
+from modelkit.pixels import decoded
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 """Of the files in a YOLO dataset that are pictures."""
@@ -118,7 +118,7 @@ def _picture(path: Path, part_pattern: str, must_exist: bool) -> LabelledPicture
     lines = label.read_text("utf-8-sig").splitlines() if label.is_file() else []
     rows = np.array([_row(line) for line in lines if line.strip()], np.float64).reshape(-1, 5)
     try:
-        height, width = decode(path.read_bytes(), "apply", MAX_MEGAPIXELS).shape[:2]
+        height, width = decoded(path.read_bytes()).shape[:2]
     except (OSError, FrameError) as error:
         if must_exist:
             raise LabelsError(str(error)) from error

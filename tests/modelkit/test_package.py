@@ -508,5 +508,5 @@ def test_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[s
 
 
 def test_it_starts_without_torch_or_ultralytics() -> None:
-    code = "import modelkit.package_command, sys; sys.exit(bool({'torch', 'ultralytics'} & set(sys.modules)))"
+    code = "import modelkit.package_command, sys; sys.exit(bool({'torch', 'ultralytics', 'onnx'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

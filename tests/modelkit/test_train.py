@@ -104,6 +104,24 @@ def played_training(monkeypatch, tmp_path):
     monkeypatch.setattr(training, "_versions", dict)
 
 
+def interrupt(monkeypatch, dataset, directory):
+    """A training that ends when the third epoch is to be saved."""
+    from modelkit.trainer import Trainer
+
+    save, saved = Trainer.save_model, []
+
+    def save_two(self):
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        saved.append(self.epoch)
+        return save(self)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "save_model", save_two)
+        train(dataset, SMALL, directory, device="cpu")
+    assert saved == [0, 1]
+
+
 class TestTraining:
     pytestmark = needs_models
 
@@ -147,18 +165,7 @@ class TestTraining:
     def test_what_was_interrupted_goes_on_after_the_last_whole_epoch(self, dataset, tmp_path, monkeypatch):
         from modelkit.trainer import Trainer
 
-        save, saved = Trainer.save_model, []
-
-        def interrupt(self):
-            if len(saved) == 2:
-                raise KeyboardInterrupt
-            saved.append(self.epoch)
-            return save(self)
-
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(Trainer, "save_model", interrupt)
-            train(dataset, SMALL, tmp_path / "run", device="cpu")
-        assert saved == [0, 1]
+        interrupt(monkeypatch, dataset, tmp_path / "run")
         assert read(tmp_path / "run").finished_at is None
         begun = []
         start = Trainer._model_train
@@ -199,20 +206,9 @@ class TestTraining:
 
     def test_a_torn_checkpoint_is_not_gone_on_from(self, dataset, tmp_path, monkeypatch):
         """The last whole one is."""
-        from modelkit.trainer import Trainer
-
-        save, saved = Trainer.save_model, []
-
-        def tear(self):
-            if len(saved) == 2:
-                self.last.write_bytes(self.last.read_bytes()[:1000])
-                raise KeyboardInterrupt
-            saved.append(self.epoch)
-            return save(self)
-
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(Trainer, "save_model", tear)
-            train(dataset, SMALL, tmp_path / "run", device="cpu")
+        interrupt(monkeypatch, dataset, tmp_path / "run")
+        last = tmp_path / "run" / "training" / "weights" / "last.pt"
+        last.write_bytes(last.read_bytes()[:1000])
         assert train(dataset, SMALL, tmp_path / "run", device="cpu").is_file()
 
     def test_it_goes_on_from_pretrained_weights(self, dataset, tmp_path):

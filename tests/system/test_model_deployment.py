@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import median
@@ -84,6 +86,21 @@ def assert_not_held_up(taken: dict[str, float], heard: dict[str, float], deploye
     assert not held_up
 
 
+@contextmanager
+def undisturbed(edge: Edge, **configuration: Any) -> Iterator[dict[str, float]]:
+    """What is done meanwhile costs no image its one result, and holds none up; images, and when each was taken."""
+    with gate_listening(edge) as heard:
+        edge.start(**configuration)
+        with images_flowing(edge) as taken:
+            wait_for_more(edge, 40)
+            begun_s = time.monotonic()
+            yield taken
+            wait_for_more(edge, 20)
+        until(lambda: set(taken) <= set(edge.verdicts()) & set(heard), "every image has its verdict", 60)
+    assert_accounted_for(edge, taken)
+    assert_not_held_up(taken, heard, begun_s)
+
+
 def assert_in_use(edge: Edge, version: str) -> None:
     """What is deployed is what judges, says model-status.json."""
     status = json.loads((edge.work / "model-status.json").read_text())
@@ -98,20 +115,14 @@ def test_every_image_is_judged_by_one_model_and_its_message_names_it(
     add_version(build, OLD, SCRATCHES)
     add_version(build, NEW, BLEMISHES)
     in_turn, succeeded_s = [OLD, NEW, OLD], [0.0]
-    with gate_listening(edge) as heard:
-        edge.start()
-        with images_flowing(edge) as taken:
-            wait_for_more(edge, 40)
-            first_s, known = time.monotonic(), len(edge.results)
-            for version in in_turn[1:]:
-                edge.deploy_model(version)
-                succeeded_s.append(time.monotonic())
-                assert edge.host.last_deployment()["status"] == "SUCCEEDED"
-                assert_in_use(edge, version)
-                wait_for_more(edge, 20)
-        until(lambda: set(taken) <= set(edge.verdicts()) & set(heard), "every image has its verdict", 60)
-    assert_accounted_for(edge, taken)
-    assert_not_held_up(taken, heard, first_s)
+    with undisturbed(edge) as taken:
+        known = len(edge.results)
+        for version in in_turn[1:]:
+            edge.deploy_model(version)
+            succeeded_s.append(time.monotonic())
+            assert edge.host.last_deployment()["status"] == "SUCCEEDED"
+            assert_in_use(edge, version)
+            wait_for_more(edge, 20)
 
     results = sorted(edge.results, key=lambda result: result["seq"])
     turns = [list(group) for _, group in groupby(results, key=lambda result: result["model"]["version"])]
@@ -140,21 +151,13 @@ def test_the_line_goes_on_while_a_bad_version_is_refused_and_rolled_back(
         "2.0.1": (both(expect_otherwise, ours.sign), "fp32 finds in golden/"),
         "2.0.2": (theirs.sign, "manifest.sig is no signature"),
     }
-    with gate_listening(edge) as heard:
-        edge.start(PublicKey=ours.public, RequireSignature=True)
-        with images_flowing(edge) as taken:
-            wait_for_more(edge, 40)
-            first_s = time.monotonic()
-            for version, (change, cause) in bad.items():
-                add_version(build, version, change)
-                with pytest.raises(DeploymentError, match=cause):
-                    edge.deploy_model(version)
-                assert edge.host.last_deployment()["status"] == "FAILED_ROLLBACK_COMPLETE"
-                assert_in_use(edge, OLD)
-            wait_for_more(edge, 20)
-        until(lambda: set(taken) <= set(edge.verdicts()) & set(heard), "every image has its verdict", 60)
-    assert_accounted_for(edge, taken)
-    assert_not_held_up(taken, heard, first_s)
+    with undisturbed(edge, PublicKey=ours.public, RequireSignature=True):
+        for version, (change, cause) in bad.items():
+            add_version(build, version, change)
+            with pytest.raises(DeploymentError, match=cause):
+                edge.deploy_model(version)
+            assert edge.host.last_deployment()["status"] == "FAILED_ROLLBACK_COMPLETE"
+            assert_in_use(edge, OLD)
     assert {result["model"]["version"] for result in edge.results} == {OLD}
 
     until(lambda: not edge.statuses[-1]["alarms"], "the alarm is over", 30)
